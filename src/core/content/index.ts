@@ -2,10 +2,10 @@
  * `polycast/content`: contents as chunks with hashes, their manifests, and directories as trees. Hash and signature
  * functions are handed in; nothing here does input or output.
  */
-export { toHex, fromHex } from '../lib/bytes.ts';
-export { isWireError, type Disposition, type WireError } from '../wire/wire-error.ts';
-export { averageChunkBytes, MAX_AVERAGE_CHUNK_BYTES, MAX_CHUNK_FACTOR, MIN_AVERAGE_CHUNK_BYTES } from './chunk-size.ts';
-export { Chunker } from './chunker.ts';
+export { toHex, fromHex } from '../lib/bytes.ts'
+export { isWireError, type Disposition, type WireError } from '../wire/wire-error.ts'
+export { averageChunkBytes, MAX_AVERAGE_CHUNK_BYTES, MAX_CHUNK_FACTOR, MIN_AVERAGE_CHUNK_BYTES } from './chunk-size.ts'
+export { Chunker } from './chunker.ts'
 export {
   decodeGrowingHeader,
   decodeSeal,
@@ -19,7 +19,7 @@ export {
   type GrowingHeader,
   type Seal,
   type Segment,
-} from './growing.ts';
+} from './growing.ts'
 export {
   CHUNKS_PER_PAGE,
   MAX_CHUNKS,
@@ -31,11 +31,19 @@ export {
   MAX_SEGMENT_BYTES,
   MAX_TOTAL_BYTES,
   MAX_TREE_BYTES,
-} from './limits.ts';
-export { Manifest } from './manifest.ts';
-export { buildSealed, ManifestAuthor, type ManifestAuthorOptions } from './manifest-author.ts';
-export { HASH_BYTES, NONCE_BYTES, PUBLIC_KEY_BYTES, SIGNATURE_BYTES, type HashFunction, type Signer, type VerifySignature } from './primitives.ts';
-export { decodePage, decodeRoot, encodePage, encodeRoot, pageCount, type Page, type Root } from './root.ts';
+} from './limits.ts'
+export { Manifest } from './manifest.ts'
+export { buildSealed, ManifestAuthor, type ManifestAuthorOptions } from './manifest-author.ts'
+export {
+  HASH_BYTES,
+  NONCE_BYTES,
+  PUBLIC_KEY_BYTES,
+  SIGNATURE_BYTES,
+  type HashFunction,
+  type Signer,
+  type VerifySignature,
+} from './primitives.ts'
+export { decodePage, decodeRoot, encodePage, encodeRoot, pageCount, type Page, type Root } from './root.ts'
 export {
   decodeTree,
   encodeTree,
@@ -46,4 +54,4 @@ export {
   treeFileBytes,
   treeProblem,
   type TreeEntry,
-} from './tree.ts';
+} from './tree.ts'

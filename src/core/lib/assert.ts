@@ -5,10 +5,10 @@
 
 /** A promise of this program that did not hold: a bug, never a peer's or a user's doing. */
 export class AssertionError extends Error {
-  override readonly name: string = 'AssertionError';
+  override readonly name: string = 'AssertionError'
 }
 
 /** Throws an `AssertionError` with `message` unless `condition` holds. */
 export function assert(condition: unknown, message: string): asserts condition {
-  if (!condition) throw new AssertionError(message);
+  if (!condition) throw new AssertionError(message)
 }

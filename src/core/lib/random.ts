@@ -5,65 +5,65 @@
  * sfc32 (Chris Doty-Humphrey, PractRand): 128 bits of state, adds, shifts and exclusive-ors of 32-bit words alone. The
  * state comes from the seed's text by four FNV-1a hashes that start apart, stirred by the generator's own first steps.
  */
-import { assert } from './assert.ts';
+import { assert } from './assert.ts'
 
 /** A stream of random numbers that its seed decides. */
 export class Random {
-  readonly #seed: string;
-  #a: number;
-  #b: number;
-  #c: number;
-  #counter: number;
+  readonly #seed: string
+  #a: number
+  #b: number
+  #c: number
+  #counter: number
 
   /** Equal seeds give equal streams; a number means the same as its decimal text. */
   constructor(seed: number | string) {
-    this.#seed = String(seed);
-    this.#a = hashText(this.#seed, 0x811c9dc5);
-    this.#b = hashText(this.#seed, 0x9e3779b9);
-    this.#c = hashText(this.#seed, 0x7f4a7c15);
-    this.#counter = hashText(this.#seed, 0xf39cc060);
-    for (let i = 0; i < 15; i++) this.uint32();
+    this.#seed = String(seed)
+    this.#a = hashText(this.#seed, 0x811c9dc5)
+    this.#b = hashText(this.#seed, 0x9e3779b9)
+    this.#c = hashText(this.#seed, 0x7f4a7c15)
+    this.#counter = hashText(this.#seed, 0xf39cc060)
+    for (let i = 0; i < 15; i++) this.uint32()
   }
 
   /** The next integer from 0 to 2^32 − 1. */
   uint32(): number {
-    const sum = (this.#a + this.#b + this.#counter) | 0;
-    this.#counter = (this.#counter + 1) | 0;
-    this.#a = this.#b ^ (this.#b >>> 9);
-    this.#b = (this.#c + (this.#c << 3)) | 0;
-    this.#c = (((this.#c << 21) | (this.#c >>> 11)) + sum) | 0;
-    return sum >>> 0;
+    const sum = (this.#a + this.#b + this.#counter) | 0
+    this.#counter = (this.#counter + 1) | 0
+    this.#a = this.#b ^ (this.#b >>> 9)
+    this.#b = (this.#c + (this.#c << 3)) | 0
+    this.#c = (((this.#c << 21) | (this.#c >>> 11)) + sum) | 0
+    return sum >>> 0
   }
 
   /** A number from 0 to below 1, in steps of 2^-32. */
   float(): number {
-    return this.uint32() / 0x100000000;
+    return this.uint32() / 0x100000000
   }
 
   /** An integer from 0 to `bound` − 1, each equally likely; `bound` from 1 to 2^32. */
   below(bound: number): number {
-    assert(Number.isInteger(bound) && bound >= 1 && bound <= 0x100000000, 'a bound from 1 to 2^32');
-    const fair = 0x100000000 - (0x100000000 % bound);
-    let value = this.uint32();
-    while (value >= fair) value = this.uint32();
-    return value % bound;
+    assert(Number.isInteger(bound) && bound >= 1 && bound <= 0x100000000, 'a bound from 1 to 2^32')
+    const fair = 0x100000000 - (0x100000000 % bound)
+    let value = this.uint32()
+    while (value >= fair) value = this.uint32()
+    return value % bound
   }
 
   /** One of the elements of a list that is not empty. */
   pick<T>(list: readonly T[]): T {
-    assert(list.length > 0, 'something to pick from');
-    return list[this.below(list.length)] as T;
+    assert(list.length > 0, 'something to pick from')
+    return list[this.below(list.length)] as T
   }
 
   /** Brings `list` into a random order, in place, and returns it. */
   shuffle<T>(list: T[]): T[] {
     for (let i = list.length - 1; i > 0; i--) {
-      const j = this.below(i + 1);
-      const swapped = list[i] as T;
-      list[i] = list[j] as T;
-      list[j] = swapped;
+      const j = this.below(i + 1)
+      const swapped = list[i] as T
+      list[i] = list[j] as T
+      list[j] = swapped
     }
-    return list;
+    return list
   }
 
   /**
@@ -71,19 +71,19 @@ export class Random {
    * one part drawing more often changes nothing for the others. The same name gives the same stream again.
    */
   fork(name: string): Random {
-    return new Random(`${this.#seed}/${name}`);
+    return new Random(`${this.#seed}/${name}`)
   }
 }
 
 /** FNV-1a over the text's 16-bit units from another basis, with a last mix (murmur3's) so that close seeds part. */
 function hashText(text: string, basis: number): number {
-  let hash = basis | 0;
+  let hash = basis | 0
   for (let i = 0; i < text.length; i++) {
-    const unit = text.charCodeAt(i);
-    hash = Math.imul(hash ^ (unit & 0xff), 0x01000193);
-    hash = Math.imul(hash ^ (unit >>> 8), 0x01000193);
+    const unit = text.charCodeAt(i)
+    hash = Math.imul(hash ^ (unit & 0xff), 0x01000193)
+    hash = Math.imul(hash ^ (unit >>> 8), 0x01000193)
   }
-  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
-  return hash ^ (hash >>> 16);
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b)
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35)
+  return hash ^ (hash >>> 16)
 }

@@ -7,91 +7,91 @@
  *   lengthBytes    varint length, then that many bytes
  *   text           lengthBytes of UTF-8
  */
-import { assert } from '../lib/assert.ts';
-import { utf8Encode } from '../lib/bytes.ts';
+import { assert } from '../lib/assert.ts'
+import { utf8Encode } from '../lib/bytes.ts'
 
 /** Collects fields in one buffer that doubles when it is full. */
 export class Writer {
-  #buffer: Uint8Array;
-  #length = 0;
+  #buffer: Uint8Array
+  #length = 0
 
   /** `initialBytes` is a guess of the final size; the buffer grows beyond it by itself. */
   constructor(initialBytes: number = 64) {
-    this.#buffer = new Uint8Array(Math.max(16, initialBytes));
+    this.#buffer = new Uint8Array(Math.max(16, initialBytes))
   }
 
   /** How many bytes were written so far. */
   get length(): number {
-    return this.#length;
+    return this.#length
   }
 
   u8(value: number): void {
-    assert(isUnsigned(value, 0xff), 'an unsigned 8-bit integer');
-    this.#reserve(1);
-    this.#buffer[this.#length++] = value;
+    assert(isUnsigned(value, 0xff), 'an unsigned 8-bit integer')
+    this.#reserve(1)
+    this.#buffer[this.#length++] = value
   }
 
   u16(value: number): void {
-    assert(isUnsigned(value, 0xffff), 'an unsigned 16-bit integer');
-    this.#reserve(2);
-    this.#buffer[this.#length++] = value >>> 8;
-    this.#buffer[this.#length++] = value;
+    assert(isUnsigned(value, 0xffff), 'an unsigned 16-bit integer')
+    this.#reserve(2)
+    this.#buffer[this.#length++] = value >>> 8
+    this.#buffer[this.#length++] = value
   }
 
   u32(value: number): void {
-    assert(isUnsigned(value, 0xffffffff), 'an unsigned 32-bit integer');
-    this.#reserve(4);
-    this.#buffer[this.#length++] = value >>> 24;
-    this.#buffer[this.#length++] = value >>> 16;
-    this.#buffer[this.#length++] = value >>> 8;
-    this.#buffer[this.#length++] = value;
+    assert(isUnsigned(value, 0xffffffff), 'an unsigned 32-bit integer')
+    this.#reserve(4)
+    this.#buffer[this.#length++] = value >>> 24
+    this.#buffer[this.#length++] = value >>> 16
+    this.#buffer[this.#length++] = value >>> 8
+    this.#buffer[this.#length++] = value
   }
 
   varint(value: number): void {
-    assert(isUnsigned(value, Number.MAX_SAFE_INTEGER), 'an integer from 0 to 2^53 - 1');
-    this.#reserve(8);
-    let rest = value;
+    assert(isUnsigned(value, Number.MAX_SAFE_INTEGER), 'an integer from 0 to 2^53 - 1')
+    this.#reserve(8)
+    let rest = value
     while (rest >= 0x80000000) {
-      this.#buffer[this.#length++] = 0x80 | (rest % 128);
-      rest = Math.floor(rest / 128);
+      this.#buffer[this.#length++] = 0x80 | (rest % 128)
+      rest = Math.floor(rest / 128)
     }
     while (rest >= 0x80) {
-      this.#buffer[this.#length++] = 0x80 | (rest & 0x7f);
-      rest >>>= 7;
+      this.#buffer[this.#length++] = 0x80 | (rest & 0x7f)
+      rest >>>= 7
     }
-    this.#buffer[this.#length++] = rest;
+    this.#buffer[this.#length++] = rest
   }
 
   /** Raw bytes, copied, without their length. */
   bytes(bytes: Uint8Array): void {
-    this.#reserve(bytes.length);
-    this.#buffer.set(bytes, this.#length);
-    this.#length += bytes.length;
+    this.#reserve(bytes.length)
+    this.#buffer.set(bytes, this.#length)
+    this.#length += bytes.length
   }
 
   lengthBytes(bytes: Uint8Array): void {
-    this.varint(bytes.length);
-    this.bytes(bytes);
+    this.varint(bytes.length)
+    this.bytes(bytes)
   }
 
   text(text: string): void {
-    this.lengthBytes(utf8Encode(text));
+    this.lengthBytes(utf8Encode(text))
   }
 
   /** What was written: a view, so the writer is not used afterwards. */
   finish(): Uint8Array {
-    return this.#buffer.subarray(0, this.#length);
+    return this.#buffer.subarray(0, this.#length)
   }
 
   #reserve(bytes: number): void {
-    const needed = this.#length + bytes;
-    if (needed <= this.#buffer.length) return;
-    const buffer = new Uint8Array(Math.max(needed, 2 * this.#buffer.length));
-    buffer.set(this.#buffer.subarray(0, this.#length));
-    this.#buffer = buffer;
+    const needed = this.#length + bytes
+    if (needed <= this.#buffer.length) return
+    const buffer = new Uint8Array(Math.max(needed, 2 * this.#buffer.length))
+    buffer.set(this.#buffer.subarray(0, this.#length))
+    this.#buffer = buffer
   }
 }
 
 function isUnsigned(value: number, largest: number): boolean {
-  return Number.isInteger(value) && value >= 0 && value <= largest;
+  return Number.isInteger(value) && value >= 0 && value <= largest
 }
