@@ -62,7 +62,7 @@ test('every code survives the way to another node', () => {
 
 test('what is sent holds neither stack nor cause', () => {
   const body = serialiseError(fail('no-space', { path: '/d' }, new Error('secret')));
-  assert.deepEqual(Object.keys(body).sort(), ['advice', 'code', 'isRetryable', 'message', 'params']);
+  assert.deepEqual(Object.keys(body).sort(), ['advice', 'code', 'exitCode', 'isRetryable', 'message', 'params']);
   assert.ok(!JSON.stringify(body).includes('secret'));
 });
 

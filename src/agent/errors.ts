@@ -355,19 +355,20 @@ export function asPolycastError(error: unknown): PolycastError {
   return fail('internal', { reason: error instanceof Error ? error.message : String(error) }, error);
 }
 
-/** An error as it travels in the HTTP API and between nodes; `message` and `advice` are for those who don't know the code. */
+/** An error as it travels in the HTTP API and between nodes; all but `code` and `params` is for those who don't have the table. */
 export interface ErrorBody {
   code: string;
   message: string;
   advice: string;
+  exitCode: number;
   isRetryable: boolean;
   params: Record<string, string | number>;
 }
 
 /** What is sent of an error: never its stack nor its cause, which stay in the log of the node where it happened. */
 export function serialiseError(error: unknown): ErrorBody {
-  const { code, message, advice, isRetryable, params } = asPolycastError(error);
-  return { code, message, advice, isRetryable, params: { ...params } };
+  const { code, message, advice, exitCode, isRetryable, params } = asPolycastError(error);
+  return { code, message, advice, exitCode, isRetryable, params: { ...params } };
 }
 
 /** The longest text taken from another node's error; the rest is cut. */
