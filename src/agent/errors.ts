@@ -76,8 +76,11 @@ export const ERRORS = {
   },
   'source-refused': {
     message: 'This agent does not fetch from {url}: its address {address} is link-local or serves the credentials of a cloud machine.',
-    advice: 'If the source is right, let it be reached by another address; such addresses are refused so that nobody can make the agent give them away.',
-    status: 403, exitCode: 1, isRetryable: false,
+    advice:
+      'If the source is right, let it be reached by another address; such addresses are refused so that nobody can make the agent give them away.',
+    status: 403,
+    exitCode: 1,
+    isRetryable: false,
   },
   'digest-mismatch': {
     message: 'The bytes of {name} have the digest {actual}, not {expected}.',
@@ -472,7 +475,8 @@ export interface ErrorBody {
   code: string
   message: string
   advice: string
-  exitCode: number
+  /** The CLI's; receipts leave it out. */
+  exitCode?: number
   isRetryable: boolean
   params: Record<string, string | number>
 }

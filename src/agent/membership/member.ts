@@ -5,58 +5,59 @@
  */
 
 /** Alive; suspect: silent, may still refute; dead: was suspect for too long; left: said goodbye. */
-export type MemberStatus = 'alive' | 'suspect' | 'dead' | 'left';
+export type MemberStatus = 'alive' | 'suspect' | 'dead' | 'left'
 
 /** A node as the membership sees it. */
 export interface Member {
-  readonly name: string;
+  readonly name: string
   /** IP address that it listens on for gossip and swarm. */
-  readonly address: string;
-  readonly gossipPort: number;
-  readonly swarmPort: number;
-  readonly status: MemberStatus;
-  readonly tags: Readonly<Record<string, string>>;
+  readonly address: string
+  readonly gossipPort: number
+  readonly swarmPort: number
+  readonly status: MemberStatus
+  readonly tags: Readonly<Record<string, string>>
   /** Grows whenever the node contradicts what is said of it; a higher one wins. */
-  readonly incarnation: number;
+  readonly incarnation: number
   /** True for the tag role=seed. */
-  readonly isSeed: boolean;
+  readonly isSeed: boolean
 }
 
 /** What all tags of a node together may take: what memberlist leaves for them. */
-export const MAX_TAGS_BYTES = 512;
+export const MAX_TAGS_BYTES = 512
 
-const NAME = /^[A-Za-z0-9._-]{1,128}$/;
-const TAG_KEY = /^[A-Za-z0-9_.-]{1,64}$/;
-const TAG_VALUE = /^[^\s,=!\p{Cc}]{1,256}$/u;
+const NAME = /^[A-Za-z0-9._-]{1,128}$/
+const TAG_KEY = /^[A-Za-z0-9_.-]{1,64}$/
+const TAG_VALUE = /^[^\s,=!\p{Cc}]{1,256}$/u
 
 /** True for what may be a node's name: 1 to 128 letters, digits, dots, hyphens and underscores. */
 export function isMemberName(name: string): boolean {
-  return NAME.test(name);
+  return NAME.test(name)
 }
 
 /** Why a set of tags is refused, or undefined when it is fine. */
 export function tagsProblem(tags: Readonly<Record<string, string>>): string | undefined {
   // Counted as Serf encodes them: a map with short strings, two bytes of header each at most.
-  let bytes = 4;
+  let bytes = 4
   for (const [key, value] of Object.entries(tags)) {
-    if (!TAG_KEY.test(key)) return `"${key}" is no key of a tag: use 1 to 64 letters, digits, dots, hyphens and underscores`;
-    if (key === 'name') return 'name is no tag: selectors use it for the name of the node';
-    if (!TAG_VALUE.test(value)) return `"${value}" is no value of a tag: use 1 to 256 characters without spaces, commas, equals signs and exclamation marks`;
-    bytes += Buffer.byteLength(key) + Buffer.byteLength(value) + 4;
+    if (!TAG_KEY.test(key)) return `"${key}" is no key of a tag: use 1 to 64 letters, digits, dots, hyphens and underscores`
+    if (key === 'name') return 'name is no tag: selectors use it for the name of the node'
+    if (!TAG_VALUE.test(value))
+      return `"${value}" is no value of a tag: use 1 to 256 characters without spaces, commas, equals signs and exclamation marks`
+    bytes += Buffer.byteLength(key) + Buffer.byteLength(value) + 4
   }
-  return bytes > MAX_TAGS_BYTES ? `all tags together take ${bytes} bytes, and ${MAX_TAGS_BYTES} is the most` : undefined;
+  return bytes > MAX_TAGS_BYTES ? `all tags together take ${bytes} bytes, and ${MAX_TAGS_BYTES} is the most` : undefined
 }
 
 /** `127.0.0.1:7946`, or `[::1]:7946`. */
 export function formatAddress(host: string, port: number): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
 
 /** Splits `host`, `host:port`, `[v6]:port` or a bare IPv6 address; undefined if it is none of them. */
 export function parseAddress(text: string, defaultPort: number): { host: string; port: number } | undefined {
-  const match = /^(?:\[(?<v6>[0-9A-Fa-f:.]+)\]|(?<host>[^\s:[\]/@]+))(?::(?<port>\d{1,5}))?$/.exec(text);
-  if (match === null) return /^[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*$/.test(text) ? { host: text, port: defaultPort } : undefined;
-  const host = match.groups?.['v6'] ?? match.groups?.['host'] ?? '';
-  const port = match.groups?.['port'] === undefined ? defaultPort : Number(match.groups['port']);
-  return port >= 1 && port <= 65_535 ? { host, port } : undefined;
+  const match = /^(?:\[(?<v6>[0-9A-Fa-f:.]+)\]|(?<host>[^\s:[\]/@]+))(?::(?<port>\d{1,5}))?$/.exec(text)
+  if (match === null) return /^[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*$/.test(text) ? { host: text, port: defaultPort } : undefined
+  const host = match.groups?.['v6'] ?? match.groups?.['host'] ?? ''
+  const port = match.groups?.['port'] === undefined ? defaultPort : Number(match.groups['port'])
+  return port >= 1 && port <= 65_535 ? { host, port } : undefined
 }

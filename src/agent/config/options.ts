@@ -1,0 +1,41 @@
+/**
+ * The one table of the agent's options: types, validation, flags, environment names, `--print-config` and
+ * docs/reference/configuration.md all come from it.
+ */
+
+import { NODE_OPTIONS } from './options-node.ts'
+import { TRANSFER_OPTIONS } from './options-transfer.ts'
+import type { OptionRow, ValueOf } from './option.ts'
+
+/** Every option of the agent, by the name that it has in `AgentConfig`. */
+export const OPTIONS: typeof NODE_OPTIONS & typeof TRANSFER_OPTIONS = { ...NODE_OPTIONS, ...TRANSFER_OPTIONS }
+
+/** A property of `AgentConfig`. */
+export type OptionName = keyof typeof OPTIONS
+
+/** The agent's whole configuration: durations in milliseconds, sizes in bytes, rates in bytes per second, paths absolute; 0 is none where the table says so. */
+export type AgentConfig = { readonly [Name in OptionName]: ValueOf<(typeof OPTIONS)[Name]> }
+
+/** The names of all options, in the order of the table. */
+export const OPTION_NAMES: readonly OptionName[] = Object.keys(OPTIONS) as OptionName[]
+
+/** The row of one option. */
+export function optionRow(name: OptionName): OptionRow {
+  return OPTIONS[name]
+}
+
+/** The flag of a row without its dashes: `tag` for the option tags. */
+export function flagName(row: OptionRow): string {
+  return row.flag ?? row.key
+}
+
+/** The environment variable of a row: `POLYCAST_GOSSIP_PORT`. */
+export function environmentName(row: OptionRow): string {
+  return `POLYCAST_${row.key.toUpperCase().replaceAll('-', '_')}`
+}
+
+/** Variables that begin like an option and are none: what they are for. */
+export const RESERVED_ENVIRONMENT: Readonly<Record<string, string>> = {
+  POLYCAST_CONFIG: 'path of the configuration file, where --config is not given',
+  POLYCAST_API: 'URL of the agent that the CLI talks to, where --api is not given',
+}
