@@ -1,0 +1,105 @@
+/** What goes into and comes out of a `SwarmPeer`, and what can be set. */
+import type { Random } from '../lib/random.ts'
+import type { ContentView } from './content-view.ts'
+import type { SwarmMessage } from './frames.ts'
+
+export type PeerInput =
+  /** A connection with a neighbour is there and both sides have opened a channel for the content. */
+  | { readonly type: 'neighbour-up'; readonly id: string }
+  /** The connection ended or could not be made. */
+  | { readonly type: 'neighbour-down'; readonly id: string }
+  | { readonly type: 'message'; readonly from: string; readonly message: SwarmMessage }
+  /** Chunks are here that no neighbour sent: read from the source, or found on this node's disk. */
+  | { readonly type: 'stored'; readonly firstChunk: number; readonly count: number }
+  /** The content's view knows more than before, not by a neighbour. */
+  | { readonly type: 'manifest-grew' }
+  /** Chunks that were here are gone: found damaged on disk. */
+  | { readonly type: 'lost'; readonly firstChunk: number; readonly count: number }
+  /** The answer to the output `reuse`: this node's disk was searched for all entries below `upTo`; what was there came as `stored`. */
+  | { readonly type: 'reused'; readonly upTo: number }
+
+export type PeerOutput =
+  | { readonly type: 'send'; readonly to: string; readonly message: Exclude<SwarmMessage, { type: 'data' }> }
+  /** For the tracker. */
+  | { readonly type: 'announce'; readonly message: Extract<SwarmMessage, { type: 'announce' }> }
+  /** There is something to send to a neighbour: call `nextUpload` while its link has room. */
+  | { readonly type: 'uploadable'; readonly to: string }
+  /** Verified bytes of chunks that were not here. */
+  | { readonly type: 'write'; readonly from: string; readonly firstChunk: number; readonly count: number; readonly payload: Uint8Array }
+  /** Make a connection; answered by `neighbour-up` or `neighbour-down`. */
+  | { readonly type: 'connect'; readonly id: string; readonly address: string }
+  /** The neighbour broke the rules: close its connection and say why. */
+  | { readonly type: 'misbehaved'; readonly id: string; readonly reason: string }
+  /** Look for entries from `fromChunk` on among other contents on this node. */
+  | { readonly type: 'reuse'; readonly fromChunk: number; readonly upTo: number }
+  /** The manifest is complete and every chunk is here. */
+  | { readonly type: 'complete' }
+
+export interface PeerOptions {
+  readonly id: string
+  /** `host:port` that others reach this node's swarm port at. */
+  readonly address: string
+  /** Zone of this node, for the tracker's plan; '' is a zone as well. */
+  readonly zone: string
+  readonly content: ContentView
+  /** This node has the content first: it announces nothing as long as it sends it by plan, and needs no tracker. */
+  readonly isOrigin: boolean
+  /** Look for chunks on this node's disk before any are sent. */
+  readonly canReuse: boolean
+  readonly random: Random
+  readonly limits?: Partial<PeerLimits>
+}
+
+export interface PeerLimits {
+  /** Neighbours at the most; more are refused. */
+  readonly maxNeighbours: number
+  /** How often neighbours that ask for nothing are told what is here, ms. More often: late runs are noticed sooner; costs a frame per neighbour. */
+  readonly haveIntervalMs: number
+  /** The same for neighbours that ask, ms. */
+  readonly fastHaveIntervalMs: number
+  /** How often late runs are looked for, ms. */
+  readonly tickMs: number
+  /** How often the tracker hears of progress, ms. */
+  readonly announceIntervalMs: number
+  /** The least time after which a run that others have and the plan did not bring counts as late, ms. */
+  readonly minLateMs: number
+  /** How long a run that only the origin is known to have is left to others, ms. */
+  readonly originGraceMs: number
+  /** The least time after which a request counts as unanswered, ms. */
+  readonly minRequestTimeoutMs: number
+  /** Unanswered requests in a row after which a neighbour is dropped. */
+  readonly maxStrikes: number
+  /** Bytes that are held while their manifest entries are not known. */
+  readonly maxUnverifiedBytes: number
+  /** Runs that one pick looks at. */
+  readonly pickWindowRuns: number
+}
+
+export const DEFAULT_PEER_LIMITS: PeerLimits = {
+  maxNeighbours: 64,
+  haveIntervalMs: 200,
+  fastHaveIntervalMs: 20,
+  tickMs: 100,
+  announceIntervalMs: 500,
+  minLateMs: 400,
+  originGraceMs: 500,
+  minRequestTimeoutMs: 3000,
+  maxStrikes: 3,
+  maxUnverifiedBytes: 8 * 1024 * 1024,
+  pickWindowRuns: 512,
+}
+
+/** How a peer stands, for progress and diagnosis. */
+export interface PeerStatus {
+  readonly neighbours: number
+  readonly haveChunks: number
+  readonly haveBytes: number
+  readonly receivedBytes: number
+  readonly duplicateBytes: number
+  readonly badBytes: number
+  readonly requestedRuns: number
+  /** Runs that came by request, not by the plan. */
+  readonly pulledRuns: number
+  /** Since when nothing new has come, ms on the machine's clock. */
+  readonly lastProgressAt: number
+}
