@@ -55,7 +55,7 @@ export function createLogger(options: LogOptions): Logger {
     destination,
   )
   // Bindings of children go past the formatters above. Children inherit this from the root.
-  const makeChild = Reflect.get(root, 'child') as (bindings: unknown, options?: object) => Logger
+  const makeChild = Reflect.get<object, string>(root, 'child') as (bindings: unknown, options?: object) => Logger
   Object.defineProperty(root, 'child', {
     value: function scrubbedChild(this: Logger, bindings: object, childOptions?: object): Logger {
       return Reflect.apply(makeChild, this, [scrub(bindings), childOptions])

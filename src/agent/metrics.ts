@@ -1,0 +1,272 @@
+/**
+ * What the agent counts, for Prometheus: one table of metrics, and the registry made from it.
+ *
+ * Names, types, labels and help of every metric are in `METRICS`; docs/reference/metrics.md is generated from it. Label values
+ * come from small fixed sets: never a member's name, a URL or a content id, which would make series without end.
+ */
+
+import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+
+/** One row of the table. */
+export interface MetricRow {
+  readonly name: string
+  readonly type: 'counter' | 'gauge' | 'histogram'
+  readonly help: string
+  readonly labels: readonly string[]
+  /** Which of `BUCKETS` a histogram has. */
+  readonly buckets?: keyof typeof BUCKETS
+  /** The key of `DataPlane.stats()` that `applyStats` takes the value from. */
+  readonly stat?: string
+}
+
+/** Upper bounds of histogram buckets, in seconds: for requests, and for what may take hours. */
+export const BUCKETS = {
+  short: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+  long: [0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3600, 14_400],
+} as const
+
+/** Every metric of the agent, by the name that it has in `Metrics`. */
+export const METRICS = {
+  buildInfo: {
+    name: 'polycast_build_info',
+    type: 'gauge',
+    help: 'Always 1; the labels say which Polycast on which Node.',
+    labels: ['version', 'node'],
+  },
+  cpuSeconds: {
+    name: 'process_cpu_seconds_total',
+    type: 'counter',
+    help: 'CPU time of the process, user and system, all threads.',
+    labels: [],
+  },
+  residentBytes: { name: 'process_resident_memory_bytes', type: 'gauge', help: 'Resident memory of the process.', labels: [] },
+  startTime: { name: 'process_start_time_seconds', type: 'gauge', help: 'When the process started, in seconds since 1970.', labels: [] },
+  errors: { name: 'polycast_errors_total', type: 'counter', help: 'Operations that failed, by error code.', labels: ['code'] },
+
+  members: {
+    name: 'polycast_members',
+    type: 'gauge',
+    help: 'Members that this node knows, itself included, by status.',
+    labels: ['status'],
+  },
+  memberChanges: {
+    name: 'polycast_member_changes_total',
+    type: 'counter',
+    help: 'Members that changed to a status, as this node saw it.',
+    labels: ['status'],
+  },
+  membershipLinks: { name: 'polycast_membership_links', type: 'gauge', help: 'Connections to other members for membership.', labels: [] },
+  membershipRefused: {
+    name: 'polycast_membership_refused_total',
+    type: 'counter',
+    help: 'What the membership refused, by reason: connections, lines and records beyond its limits or its rules.',
+    labels: ['reason'],
+  },
+
+  swarmSentBytes: {
+    name: 'polycast_swarm_sent_bytes_total',
+    type: 'counter',
+    help: 'Bytes of chunks sent to peers.',
+    labels: [],
+    stat: 'swarm.sentBytes',
+  },
+  swarmReceivedBytes: {
+    name: 'polycast_swarm_received_bytes_total',
+    type: 'counter',
+    help: 'Bytes of chunks received from peers.',
+    labels: [],
+    stat: 'swarm.receivedBytes',
+  },
+  swarmDuplicateBytes: {
+    name: 'polycast_swarm_duplicate_bytes_total',
+    type: 'counter',
+    help: 'Bytes of chunks received that were here already.',
+    labels: [],
+    stat: 'swarm.duplicateBytes',
+  },
+  swarmBadChunks: {
+    name: 'polycast_swarm_bad_chunks_total',
+    type: 'counter',
+    help: 'Chunks whose bytes did not have their hash; their senders were dropped.',
+    labels: [],
+    stat: 'swarm.badChunks',
+  },
+  swarmDroppedPeers: {
+    name: 'polycast_swarm_dropped_peers_total',
+    type: 'counter',
+    help: 'Peers dropped for what they sent or failed to send.',
+    labels: [],
+    stat: 'swarm.droppedPeers',
+  },
+  swarmConnections: {
+    name: 'polycast_swarm_connections',
+    type: 'gauge',
+    help: 'Open connections with peers.',
+    labels: [],
+    stat: 'swarm.connections',
+  },
+  swarmActive: {
+    name: 'polycast_swarms',
+    type: 'gauge',
+    help: 'Contents that are being sent or received.',
+    labels: [],
+    stat: 'swarm.active',
+  },
+
+  storeContents: {
+    name: 'polycast_store_contents',
+    type: 'gauge',
+    help: 'Contents in the store, complete and partial.',
+    labels: [],
+    stat: 'store.contents',
+  },
+  storeBytes: {
+    name: 'polycast_store_bytes',
+    type: 'gauge',
+    help: 'Bytes that contents take in the store.',
+    labels: [],
+    stat: 'store.bytes',
+  },
+  storeQuotaBytes: { name: 'polycast_store_quota_bytes', type: 'gauge', help: 'The option quota; 0 is no limit.', labels: [] },
+  storeReusedBytes: {
+    name: 'polycast_store_reused_bytes_total',
+    type: 'counter',
+    help: 'Bytes that new contents took from others in the store instead of the network.',
+    labels: [],
+    stat: 'store.reusedBytes',
+  },
+  storeEvicted: {
+    name: 'polycast_store_evicted_contents_total',
+    type: 'counter',
+    help: 'Contents evicted to make room.',
+    labels: [],
+    stat: 'store.evictedContents',
+  },
+
+  sourceFetches: {
+    name: 'polycast_source_fetches_total',
+    type: 'counter',
+    help: 'Fetches from sources that were started.',
+    labels: [],
+    stat: 'source.fetches',
+  },
+  sourceReceivedBytes: {
+    name: 'polycast_source_received_bytes_total',
+    type: 'counter',
+    help: 'Bytes received from sources.',
+    labels: [],
+    stat: 'source.receivedBytes',
+  },
+  sourceRetries: {
+    name: 'polycast_source_retries_total',
+    type: 'counter',
+    help: 'Attempts after the first, over all fetches.',
+    labels: [],
+    stat: 'source.retries',
+  },
+
+  deliveries: {
+    name: 'polycast_deliveries_total',
+    type: 'counter',
+    help: 'Deliveries ordered at this node that ended, by result: done, partial, failed or cancelled.',
+    labels: ['result'],
+  },
+  deliveriesRunning: {
+    name: 'polycast_deliveries_running',
+    type: 'gauge',
+    help: 'Deliveries ordered at this node that go on.',
+    labels: [],
+  },
+  deliverySeconds: {
+    name: 'polycast_delivery_duration_seconds',
+    type: 'histogram',
+    help: 'From the order of a delivery to its last receipt.',
+    labels: [],
+    buckets: 'long',
+  },
+  receipts: {
+    name: 'polycast_receipts_total',
+    type: 'counter',
+    help: 'Receipts of members for deliveries ordered at this node, by result: done or the error code.',
+    labels: ['result'],
+  },
+
+  httpRequests: {
+    name: 'polycast_http_requests_total',
+    type: 'counter',
+    help: 'Requests to the HTTP API.',
+    labels: ['method', 'route', 'status'],
+  },
+  httpSeconds: {
+    name: 'polycast_http_request_duration_seconds',
+    type: 'histogram',
+    help: "From a request's head to the end of its answer.",
+    labels: ['method', 'route'],
+    buckets: 'short',
+  },
+} as const
+
+/** A metric's property in `Metrics`. */
+export type MetricName = keyof typeof METRICS
+
+type LabelOf<Row> = Row extends { readonly labels: readonly (infer Label extends string)[] } ? Label : never
+type MetricOf<Row extends MetricRow> = Row['type'] extends 'counter'
+  ? Counter<LabelOf<Row>>
+  : Row['type'] extends 'gauge'
+    ? Gauge<LabelOf<Row>>
+    : Histogram<LabelOf<Row>>
+
+/** The metrics of one agent. */
+export type Metrics = { readonly [Name in MetricName]: MetricOf<(typeof METRICS)[Name]> } & {
+  /** The text that /metrics serves. */
+  render(): Promise<string>
+  /** Its Content-Type. */
+  readonly contentType: string
+  /** Takes over what the data plane counted: counters are set, never added to; keys that no metric has are left out. */
+  applyStats(stats: Readonly<Record<string, number>>): void
+}
+
+/** The row of one metric. */
+export function metricRow(name: MetricName): MetricRow {
+  return METRICS[name]
+}
+
+/** Makes a registry with every metric of the table; each agent has its own. */
+export function createMetrics(build: { readonly version: string }): Metrics {
+  const registry = new Registry()
+  const metrics: Partial<Record<MetricName, Counter | Gauge | Histogram>> = {}
+  for (const name of Object.keys(METRICS) as MetricName[]) {
+    const row = metricRow(name)
+    const common = { name: row.name, help: row.help, labelNames: [...row.labels], registers: [registry] }
+    if (row.type === 'counter') metrics[name] = new Counter(common)
+    else if (row.type === 'gauge') metrics[name] = new Gauge(common)
+    else metrics[name] = new Histogram({ ...common, ...(row.buckets === undefined ? {} : { buckets: [...BUCKETS[row.buckets]] }) })
+  }
+  const made = metrics as unknown as Metrics
+  made.buildInfo.set({ version: build.version, node: process.version }, 1)
+  made.startTime.set(Math.round(Date.now() / 1000 - process.uptime()))
+  return Object.assign(made, {
+    contentType: registry.contentType,
+    render(): Promise<string> {
+      const cpu = process.cpuUsage()
+      setCounter(made.cpuSeconds, (cpu.user + cpu.system) / 1e6)
+      made.residentBytes.set(process.memoryUsage.rss())
+      return registry.metrics()
+    },
+    applyStats(stats: Readonly<Record<string, number>>): void {
+      for (const name of Object.keys(METRICS) as MetricName[]) {
+        const { stat } = metricRow(name)
+        const value = stat !== undefined && Object.hasOwn(stats, stat) ? stats[stat] : undefined
+        const metric = metrics[name]
+        if (value === undefined || !Number.isFinite(value)) continue
+        if (metric instanceof Gauge) metric.set(value)
+        else if (metric instanceof Counter) setCounter(metric, value)
+      }
+    },
+  })
+}
+
+function setCounter(counter: Counter, value: number): void {
+  counter.reset()
+  counter.inc(Math.max(0, value))
+}
