@@ -1,6 +1,6 @@
 /**
  * The entries of one manifest in memory, contiguous from chunk 0 on: all hashes in one array, all offsets in another, no
- * object for a chunk (64 Ki chunks cost 2.5 MiB, at most twice that while growing). Not a judge: who appends has verified.
+ * object for a chunk (64 Ki chunks cost 2.6 MB, at most half as much again while growing). Not a judge: who appends has verified.
  */
 import { assert } from '../lib/assert.ts'
 import { equalBytes } from '../lib/bytes.ts'
@@ -19,6 +19,11 @@ export class EntryTable {
 
   get bytes(): number {
     return this.#offsets[this.#count] as number
+  }
+
+  /** What the arrays take, filled or not. */
+  get memoryBytes(): number {
+    return this.#hashes.byteLength + this.#offsets.byteLength
   }
 
   length(chunk: number): number {
@@ -100,7 +105,7 @@ export class EntryTable {
 
   #reserve(count: number, most: number): void {
     if (count * HASH_BYTES <= this.#hashes.length) return
-    const capacity = Math.max(count, Math.min(most, Math.max(64, 2 * this.#count)))
+    const capacity = Math.max(count, Math.min(most, Math.max(64, Math.ceil(1.5 * this.#count))))
     const hashes = new Uint8Array(capacity * HASH_BYTES)
     hashes.set(this.#hashes.subarray(0, this.#count * HASH_BYTES))
     const offsets = new Float64Array(capacity + 1)

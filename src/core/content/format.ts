@@ -56,7 +56,7 @@ export function writeEntries(writer: Writer, entries: Entries): void {
 export function readEntries(reader: Reader): Entries {
   const firstChunk = reader.varint()
   const count = reader.varint()
-  if (count < 1 || count > CHUNKS_PER_PAGE || firstChunk + count > MAX_CHUNKS || count * (1 + HASH_BYTES) > reader.remaining) {
+  if (count < 1 || count > CHUNKS_PER_PAGE || firstChunk + count > MAX_CHUNKS) {
     reader.fail()
   }
   const lengths: number[] = []

@@ -119,6 +119,11 @@ export class Manifest {
     return this.#entries.bytes
   }
 
+  /** Memory that the entries take, in bytes: 40 for each, up to 60 while growing. */
+  get memoryBytes(): number {
+    return this.#entries.memoryBytes
+  }
+
   /** Whether the root and every entry are known. */
   get isComplete(): boolean {
     return this.#root !== undefined && this.#entries.count === this.#root.chunkCount

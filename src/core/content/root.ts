@@ -67,7 +67,7 @@ export function decodeRoot(bytes: Uint8Array): Root | WireError {
   const treeBytes = reader.varint()
   const pageHashes: Uint8Array[] = []
   while (reader.remaining > 0) pageHashes.push(copyBytes(reader.bytes(HASH_BYTES)))
-  if (!reader.done()) return wireError('disconnect', 'a manifest root is malformed')
+  if (reader.failed) return wireError('disconnect', 'a manifest root is malformed')
   const root = { totalBytes, chunkCount, averageBytes, mediaType, treeBytes, pageHashes }
   const problem = rootProblem(root)
   return problem === undefined ? root : wireError('disconnect', `a manifest root is invalid: ${problem}`)
