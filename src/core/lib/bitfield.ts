@@ -134,7 +134,7 @@ export class Bitfield {
     return copy
   }
 
-  /** The first index ≥ `from` whose word, after `flip`, has its bit set. */
+  /** The first bit from `from` on that is set once words are combined with `flip`; at most the length, where a clear bit follows. */
   #next(from: number, flip: number): number {
     const start = Math.max(0, from)
     if (start >= this.#length) return this.#length
@@ -145,7 +145,7 @@ export class Bitfield {
       if (++at > last) return this.#length
       word = (this.#words[at] as number) ^ flip
     }
-    return Math.min(this.#length, (at << 5) + 31 - Math.clz32(word & -word))
+    return (at << 5) + 31 - Math.clz32(word & -word)
   }
 
   #checkRange(first: number, count: number): void {
