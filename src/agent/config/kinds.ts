@@ -9,7 +9,8 @@
 import { isIP } from 'node:net'
 import { resolve } from 'node:path'
 import { z } from 'zod'
-import { parseAddress, tagsProblem } from '../membership/member.ts'
+import { parseAddress } from '../addresses.ts'
+import { tagsProblem } from '../membership/member.ts'
 import { formatBytes, formatDuration, parseBytes, parseDuration, parseRate } from './units.ts'
 import type { OptionRow } from './option.ts'
 

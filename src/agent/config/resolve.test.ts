@@ -2,7 +2,6 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Command } from 'commander'
 import { PolycastError } from '../errors.ts'
-import { isLoopback, isUnspecified } from './addresses.ts'
 import { addOptionFlags, readOptionFlags } from './flags.ts'
 import { schemaOf } from './kinds.ts'
 import { OPTION_NAMES, environmentName, flagName, optionRow } from './options.ts'
@@ -224,13 +223,6 @@ test('the option seed and the tag role=seed are one', () => {
   const bySeed = resolve({ flags: { seed: 'true', tag: ['zone=eu'] } }).config
   assert.deepEqual([bySeed.isSeed, bySeed.tags], [true, { zone: 'eu', role: 'seed' }])
   assert.equal(resolve({ flags: { tag: ['role=seed'] } }).config.isSeed, true)
-})
-
-test('loopback and unspecified addresses are known in all their spellings', () => {
-  for (const address of ['127.0.0.1', '127.255.0.9', '::1', '0:0:0:0:0:0:0:1', '::ffff:127.0.0.1']) assert.ok(isLoopback(address), address)
-  for (const address of ['128.0.0.1', '0.0.0.0', '::', '::2', 'localhost', '', '::ffff:10.0.0.1']) assert.ok(!isLoopback(address), address)
-  for (const address of ['0.0.0.0', '::', '0::0']) assert.ok(isUnspecified(address), address)
-  assert.ok(!isUnspecified('127.0.0.1'))
 })
 
 test('the printed configuration says where each value comes from and can be used as a file', () => {

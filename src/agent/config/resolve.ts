@@ -8,7 +8,7 @@
 import { dirname, join } from 'node:path'
 import { fail } from '../errors.ts'
 import { tagsProblem } from '../membership/member.ts'
-import { isLoopback, isUnspecified } from './addresses.ts'
+import { isLoopback, isUnspecified } from '../addresses.ts'
 import { readConfigText } from './file.ts'
 import { formatValue, schemaOf } from './kinds.ts'
 import { nearest } from './nearest.ts'
