@@ -1,5 +1,6 @@
 /** Checks that run no code of the project: formatting, lint rules, direction of imports, unused exports and dependencies. */
 import path from 'node:path'
+import { stripVTControlCharacters } from 'node:util'
 import { runChild } from './child.ts'
 import { verdict, type Context, type PartResult } from './part.ts'
 import { checkRooms } from './rooms.ts'
@@ -8,7 +9,7 @@ import { checkRooms } from './rooms.ts'
 const TOOL_LIMIT_MS = 3 * 60_000
 
 export async function checkFormat(context: Context): Promise<PartResult> {
-  return await runTool(context, 'oxfmt/bin/oxfmt', ['--check'], 'Run `npm run format`.')
+  return await runTool(context, 'oxfmt/bin/oxfmt', ['--list-different'], 'These files are formatted otherwise. Run `npm run format`.')
 }
 
 export async function checkLint(context: Context): Promise<PartResult> {
@@ -30,7 +31,7 @@ async function runTool(context: Context, script: string, args: readonly string[]
   const file = path.join(context.root, 'node_modules', script)
   const child = await runChild(process.execPath, [file, ...args], { cwd: context.root, limitMs: TOOL_LIMIT_MS })
   if (child.status === 0) return verdict(true)
-  process.stdout.write(`${child.output.trimEnd()}\n`)
+  process.stdout.write(`${stripVTControlCharacters(child.output).trimEnd()}\n`)
   process.stdout.write(child.isOverLimit ? `  not over after ${TOOL_LIMIT_MS / 1000} s and killed\n` : `  ${advice}\n`)
   return verdict(false)
 }
