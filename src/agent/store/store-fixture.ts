@@ -1,0 +1,127 @@
+/**
+ * What the tests of the store have in common: hash and signatures as in the agent, contents made from a seed, and data
+ * directories that go away again.
+ */
+import { blake3 } from '@napi-rs/blake-hash'
+import { createPrivateKey, createPublicKey, generateKeyPairSync, sign, verify } from 'node:crypto'
+import * as fs from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { TestContext } from 'node:test'
+import { Chunker } from '../../core/content/chunker.ts'
+import type { Manifest } from '../../core/content/manifest.ts'
+import { buildSealed, ManifestAuthor } from '../../core/content/manifest-author.ts'
+import type { Signer } from '../../core/content/primitives.ts'
+import { encodeTree, sortTree, treeFileBytes, type TreeEntry } from '../../core/content/tree.ts'
+import { concatBytes } from '../../core/lib/bytes.ts'
+import { Random } from '../../core/lib/random.ts'
+import { openStore, type Store, type StoredContent, type StoreEvent, type StoreOptions } from './store.ts'
+
+/** A content as its author has it. */
+export interface Sample {
+  readonly manifest: Manifest
+  readonly bytes: Uint8Array
+}
+
+/** BLAKE3-256. */
+export function hash(bytes: Uint8Array): Uint8Array {
+  return blake3(bytes)
+}
+
+/** Ed25519 with raw public keys. */
+export function verifySignature(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean {
+  const key = createPublicKey({ format: 'jwk', key: { kty: 'OKP', crv: 'Ed25519', x: Buffer.from(publicKey).toString('base64url') } })
+  return verify(null, message, key, signature)
+}
+
+/** A new key pair. */
+export function makeSigner(): Signer {
+  const { privateKey, publicKey } = generateKeyPairSync('ed25519')
+  const raw = Buffer.from(publicKey.export({ format: 'jwk' }).x ?? '', 'base64url')
+  const key = createPrivateKey(privateKey.export({ format: 'pem', type: 'pkcs8' }))
+  return { publicKey: raw, sign: (message) => sign(null, message, key) }
+}
+
+/** Bytes that a seed decides. */
+export function randomBytes(seed: string, length: number): Uint8Array {
+  const random = new Random(seed)
+  const words = new Uint32Array(Math.ceil(length / 4))
+  for (let i = 0; i < words.length; i++) words[i] = random.uint32()
+  return new Uint8Array(words.buffer, 0, length)
+}
+
+/** Lengths and hashes of the chunks of `bytes`. */
+export function chunksOf(bytes: Uint8Array, averageBytes: number): { lengths: number[]; hashes: Uint8Array } {
+  const chunker = new Chunker(averageBytes)
+  const lengths = [...chunker.push(bytes), ...chunker.finish()]
+  let at = 0
+  const hashes = lengths.map((length) => hash(bytes.subarray(at, (at += length))))
+  return { lengths, hashes: concatBytes(hashes) }
+}
+
+/** A content that is known whole: chunks of 1 KiB on average unless told. */
+export function makeSample(bytes: Uint8Array, averageBytes: number = 1024, treeBytes: number = 0): Sample {
+  const manifest = buildSealed(chunksOf(bytes, averageBytes), { averageBytes, mediaType: 'application/octet-stream', treeBytes, hash })
+  return { manifest, bytes }
+}
+
+/** A directory as a content; `files` hold the bytes of the entries of kind file, by path. */
+export function makeTreeSample(entries: readonly TreeEntry[], files: Readonly<Record<string, Uint8Array>>): Sample {
+  const withSizes = entries.map((entry) => ({ ...entry, bytes: files[entry.path]?.length ?? 0 }))
+  const tree = encodeTree(withSizes)
+  const parts = sortTree(withSizes).flatMap((entry) => (entry.kind === 'file' ? [files[entry.path] ?? new Uint8Array(0)] : []))
+  const bytes = concatBytes([tree, ...parts])
+  if (bytes.length !== tree.length + treeFileBytes(withSizes)) throw new Error('a file without bytes')
+  return makeSample(bytes, 1024, tree.length)
+}
+
+/** The author of a content that grows. */
+export function makeAuthor(averageBytes: number = 1024, expectedBytes?: number): ManifestAuthor {
+  const nonce = randomBytes(String(process.hrtime.bigint()), 16)
+  return new ManifestAuthor({ averageBytes, mediaType: '', treeBytes: 0, expectedBytes, signer: makeSigner(), nonce, hash })
+}
+
+/** The bytes of chunks `first` to `first + count − 1` as one part for each. */
+export function partsOf({ manifest, bytes }: Sample, first: number, count: number): Uint8Array[] {
+  return Array.from({ length: count }, (_, i) => bytes.subarray(manifest.chunkOffset(first + i), manifest.chunkOffset(first + i + 1)))
+}
+
+/** Writes all chunks and finishes. */
+export async function fill(content: StoredContent, sample: Sample): Promise<void> {
+  const count = sample.manifest.knownChunks
+  if (count > 0) await content.write(0, count, partsOf(sample, 0, count))
+  await content.finish()
+}
+
+/** Puts a whole content into the store. */
+export async function put(store: Store, sample: Sample, name: string = 'sample'): Promise<StoredContent> {
+  const content = await store.create(sample.manifest, { name })
+  await fill(content, sample)
+  return content
+}
+
+/** A directory that is removed after the test. */
+export function temporaryDirectory(context: TestContext): string {
+  const path = fs.mkdtempSync(join(tmpdir(), 'polycast-store-'))
+  context.after(() => fs.rmSync(path, { recursive: true, force: true }))
+  return path
+}
+
+/** A store that is closed after the test, with the events that it reported. */
+export async function openSample(
+  context: TestContext,
+  directory: string,
+  options: Partial<StoreOptions> = {},
+): Promise<{ store: Store; events: StoreEvent[] }> {
+  const events: StoreEvent[] = []
+  const store = await openStore({ directory, hash, verify: verifySignature, onEvent: (event) => events.push(event), ...options })
+  context.after(() => store.close())
+  return { store, events }
+}
+
+/** What a crash leaves: a copy of the data directory as it is now, times of change included, without its lock. */
+export function crashCopy(context: TestContext, directory: string): string {
+  const copy = temporaryDirectory(context)
+  fs.cpSync(directory, copy, { recursive: true, preserveTimestamps: true, filter: (source) => !/\/lock(\.|$)/.test(source) })
+  return copy
+}
