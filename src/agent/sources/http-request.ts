@@ -11,8 +11,6 @@ import { AddressRefusedError, filteredLookup, refuseLiteral, type AllowAddress }
 import { cancelledBy } from './cancel.ts'
 import { decodePercent, showUrl } from './location.ts'
 
-const MAX_REDIRECTS = 10
-
 /** Something that may be over at the next try: the network, a server that restarts. */
 export class TransientError extends Error {
   override readonly name: string = 'TransientError'
@@ -36,9 +34,10 @@ export interface HttpClient {
   readonly allowAddress: AllowAddress
   readonly lookup: LookupFunction
   readonly agents: { readonly http: http.Agent; readonly https: https.Agent }
-  /** Longest wait for a connection and the head of an answer, in milliseconds. */
-  readonly answerTimeoutMs: number
-  /** Longest wait for the next bytes of a body, in milliseconds. */
+  readonly maxRedirects: number
+  /** Longest wait for a connection, name resolution and TLS included, in milliseconds. */
+  readonly connectTimeoutMs: number
+  /** Longest wait for the head of an answer, and for the next bytes of its body, in milliseconds. */
   readonly idleTimeoutMs: number
   readonly signal: AbortSignal
   /** Ends all connections. */
@@ -50,7 +49,8 @@ export interface HttpClientOptions {
   readonly allowAddress: AllowAddress
   /** Certificates in PEM of authorities that are trusted beside those that Node brings. */
   readonly authorities: readonly string[]
-  readonly answerTimeoutMs: number
+  readonly maxRedirects: number
+  readonly connectTimeoutMs: number
   readonly idleTimeoutMs: number
 }
 
@@ -148,7 +148,7 @@ export class HttpAnswer {
  */
 export async function get(client: HttpClient, headers: Readonly<Record<string, string>>): Promise<HttpAnswer> {
   let url = client.url
-  for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
+  for (let redirects = 0; redirects <= client.maxRedirects; redirects++) {
     const isSameOrigin = url.origin === client.url.origin
     const answer = await getOnce(client, url, { ...(isSameOrigin ? client.privateHeaders : {}), ...headers })
     const target = answer.headers.location
@@ -156,7 +156,7 @@ export async function get(client: HttpClient, headers: Readonly<Record<string, s
     answer.discard()
     url = redirected(client, url, target)
   }
-  throw refused(client, `it redirects more than ${MAX_REDIRECTS} times`)
+  throw refused(client, `it redirects more than ${client.maxRedirects} times`)
 }
 
 function redirected(client: HttpClient, from: URL, target: string): URL {
@@ -175,29 +175,35 @@ function refused(client: HttpClient, reason: string): PolycastError {
 }
 
 async function getOnce(client: HttpClient, url: URL, headers: Readonly<Record<string, string>>): Promise<HttpAnswer> {
-  const { signal, agents, lookup, answerTimeoutMs } = client
+  const { signal, connectTimeoutMs, idleTimeoutMs } = client
   if (signal.aborted) throw cancelledBy(signal)
   const abort = new AbortController()
+  let lateness: string | undefined
+  const giveUp = (text: string): void => {
+    lateness = text
+    abort.abort()
+  }
+  let timer = setTimeout(giveUp, connectTimeoutMs, `it could not be connected to within ${connectTimeoutMs / 1000} s`)
   const stop = (): void => abort.abort()
-  let isLate = false
-  const timer = setTimeout(() => {
-    isLate = true
-    stop()
-  }, answerTimeoutMs)
   signal.addEventListener('abort', stop, { once: true })
   try {
     refuseLiteral(url, client.allowAddress)
     return await new Promise<HttpAnswer>((resolve, reject) => {
-      const module = url.protocol === 'https:' ? https : http
-      const agent = url.protocol === 'https:' ? agents.https : agents.http
-      const all = { 'user-agent': 'polycast', ...headers, 'accept-encoding': 'identity' }
-      const request = module.get(url, { agent, lookup, headers: all, signal: abort.signal })
+      const request = startGet(client, url, headers, abort.signal)
+      const waitForAnswer = (): void => {
+        clearTimeout(timer)
+        timer = setTimeout(giveUp, idleTimeoutMs, `it did not answer for ${idleTimeoutMs / 1000} s`)
+      }
+      request.on('socket', (socket) => {
+        if (request.reusedSocket) waitForAnswer()
+        else socket.once(url.protocol === 'https:' ? 'secureConnect' : 'connect', waitForAnswer)
+      })
       request.on('response', (message) => resolve(new HttpAnswer(client, request, message)))
       request.on('error', reject)
     })
   } catch (error) {
     if (signal.aborted) throw cancelledBy(signal)
-    if (isLate) throw new TransientError(`it did not answer for ${answerTimeoutMs / 1000} s`)
+    if (lateness !== undefined) throw new TransientError(lateness)
     if (error instanceof AddressRefusedError) throw fail('source-refused', { url: showUrl(url), address: error.address }, error)
     if (isTransient(error)) throw new TransientError(explainFailure(error), { cause: error })
     throw fail('source-failed', { url: showUrl(url), reason: explainFailure(error) }, error)
@@ -205,6 +211,18 @@ async function getOnce(client: HttpClient, url: URL, headers: Readonly<Record<st
     clearTimeout(timer)
     signal.removeEventListener('abort', stop)
   }
+}
+
+function startGet(
+  { agents, lookup }: HttpClient,
+  url: URL,
+  own: Readonly<Record<string, string>>,
+  signal: AbortSignal,
+): http.ClientRequest {
+  const headers = { 'user-agent': 'polycast', ...own, 'accept-encoding': 'identity' }
+  return url.protocol === 'https:'
+    ? https.get(url, { agent: agents.https, lookup, headers, signal })
+    : http.get(url, { agent: agents.http, lookup, headers, signal })
 }
 
 const TRANSIENT = new Set(['ECONNRESET', 'ECONNREFUSED', 'ECONNABORTED', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'EAI_AGAIN'])

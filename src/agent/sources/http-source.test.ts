@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { createServer, type AddressInfo } from 'node:net'
 import { test, type TestContext } from 'node:test'
 import { isPolycastError } from '../errors.ts'
 import { createHttpSource, type HttpSourceOptions } from './http-source.ts'
@@ -9,7 +10,7 @@ import { answer, inTurn, raw, serve, UnrulyServer, type Handler, type Served } f
 const BYTES = testBytes(300_000)
 const OTHER = testBytes(300_000, 'b')
 const LONG_AGO = new Date('2020-01-02T03:04:05Z')
-const QUICK: HttpSourceOptions = { firstPauseMs: 1, longestPauseMs: 5 }
+const QUICK: HttpSourceOptions = { retryPauseMs: 1, longestPauseMs: 5 }
 const PATH = '/content.bin'
 
 async function serverFor(t: TestContext, handler: Handler, scheme: 'http' | 'https' = 'http'): Promise<UnrulyServer> {
@@ -196,7 +197,7 @@ for (const [status, code] of [
 
 test('HTTP 500 for ever is an error that says so, after the tries', async (t) => {
   const server = await serverFor(t, answer(500))
-  await assert.rejects(fetchFrom(server, { tries: 3 }), (error) => {
+  await assert.rejects(fetchFrom(server, { retries: 2 }), (error) => {
     assert.ok(isPolycastError(error, 'source-failed'))
     assert.match(error.message, /HTTP 500 \(3 tries\)/)
     return true
@@ -256,14 +257,30 @@ test('a source that stalls is left and asked again', async (t) => {
 test('a source that never answers is an error', async (t) => {
   const server = await serverFor(t, () => undefined)
   await assert.rejects(
-    fetchFrom(server, { answerTimeoutMs: 50, tries: 2 }),
+    fetchFrom(server, { idleTimeoutMs: 50, retries: 1 }),
     (error) => isPolycastError(error, 'source-failed') && /did not answer/.test(error.message),
+  )
+})
+
+test('a source that takes a connection and never says hello is an error', async (t) => {
+  const silent = createServer()
+  t.after(() => silent.close())
+  silent.on('connection', (socket) => t.after(() => socket.destroy()))
+  await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve))
+  const source = createHttpSource(new URL(`https://127.0.0.1:${(silent.address() as AddressInfo).port}/`), {
+    ...QUICK,
+    retries: 1,
+    connectTimeoutMs: 50,
+  })
+  await assert.rejects(
+    readAll(source),
+    (error) => isPolycastError(error, 'source-failed') && /could not be connected to/.test(error.message),
   )
 })
 
 test('a reader that takes its time is no stalled source', async (t) => {
   const server = await serverFor(t, serve({ bytes: BYTES }))
-  const { chunks } = await createHttpSource(server.url(PATH), { idleTimeoutMs: 20, tries: 1 }).open({
+  const { chunks } = await createHttpSource(server.url(PATH), { idleTimeoutMs: 20, retries: 0 }).open({
     signal: new AbortController().signal,
   })
   let bytes = 0
@@ -280,7 +297,7 @@ test('a pause between tries ends when the fetch is cancelled', async (t) => {
     response.writeHead(503).end()
     response.once('close', () => abort.abort())
   })
-  const source = createHttpSource(server.url(PATH), { firstPauseMs: 3_600_000, longestPauseMs: 3_600_000 })
+  const source = createHttpSource(server.url(PATH), { retryPauseMs: 3_600_000, longestPauseMs: 3_600_000 })
   await rejectsWith(readAll(source, { signal: abort.signal }), 'cancelled')
 })
 
@@ -330,6 +347,12 @@ test('credentials do not follow a redirect to another origin, and the name stays
   assert.equal(server.requests[0]?.headers.authorization, 'Bearer s3cr3t')
   const { authorization, cookie, 'x-token': token } = other.requests[0]!.headers
   assert.deepEqual([authorization, cookie, token], [undefined, undefined, undefined])
+})
+
+test('no redirect is followed where none is allowed', async (t) => {
+  const server = await serverFor(t, answer(302, { location: '/there' }))
+  await rejectsWith(fetchFrom(server, { maxRedirects: 0 }), 'source-failed')
+  assert.equal(server.requests.length, 1)
 })
 
 test('a loop of redirects is an error', async (t) => {

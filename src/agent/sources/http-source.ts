@@ -35,15 +35,16 @@ export interface HttpSourceOptions {
   readonly allowAddress?: AllowAddress
   /** Certificates in PEM of authorities that are trusted beside those that Node brings. */
   readonly authorities?: readonly string[]
-  /** Tries without a new byte before giving up; raising it outlasts longer outages. */
-  readonly tries?: number
-  /** The first pause between two tries, in milliseconds; each next one is twice as long. */
-  readonly firstPauseMs?: number
-  /** The longest pause between two tries, in milliseconds, whatever the server asks for. */
+  /** Tries after the first that brings no new byte; see the option source-retries. */
+  readonly retries?: number
+  /** The pause before the first of them, in milliseconds; each further one is twice as long. */
+  readonly retryPauseMs?: number
+  /** The longest of these pauses, in milliseconds, whatever the server asks for. */
   readonly longestPauseMs?: number
-  /** Longest wait for the head of an answer, in milliseconds. */
-  readonly answerTimeoutMs?: number
-  /** Longest wait for the next byte, in milliseconds. */
+  readonly maxRedirects?: number
+  /** Longest wait for a connection, name resolution and TLS included, in milliseconds. */
+  readonly connectTimeoutMs?: number
+  /** Longest wait for the next byte, the first one included, in milliseconds. */
   readonly idleTimeoutMs?: number
 }
 
@@ -51,10 +52,11 @@ const DEFAULTS = {
   headers: {},
   allowAddress: allowAllButMetadata,
   authorities: [],
-  tries: 6,
-  firstPauseMs: 250,
-  longestPauseMs: 10_000,
-  answerTimeoutMs: 30_000,
+  retries: 5,
+  retryPauseMs: 250,
+  longestPauseMs: 30_000,
+  maxRedirects: 10,
+  connectTimeoutMs: 10_000,
   idleTimeoutMs: 30_000,
 } satisfies Required<HttpSourceOptions>
 
@@ -241,9 +243,9 @@ class HttpFetch {
     if (this.#position > this.#positionAtFailure) this.#failures = 0
     this.#positionAtFailure = this.#position
     this.#failures++
-    const { tries, firstPauseMs, longestPauseMs } = this.#settings
-    if (this.#failures >= tries) throw this.#gaveUp(error)
-    const growing = firstPauseMs * 2 ** (this.#failures - 1) * (0.75 + Math.random() / 2)
+    const { retries, retryPauseMs, longestPauseMs } = this.#settings
+    if (this.#failures > retries) throw this.#gaveUp(error)
+    const growing = retryPauseMs * 2 ** (this.#failures - 1) * (0.75 + Math.random() / 2)
     await pause(Math.min(Math.max(growing, error.retryAfterMs ?? 0), longestPauseMs), this.#client.signal)
   }
 
