@@ -17,6 +17,10 @@ interface Asked {
 }
 
 const MAX_LATE_MS = 5000
+const ORIGIN_HANDICAP_MS = 1e6
+/** A stripe is behind when it is this many runs behind the one that is first. */
+const LAG_RUNS = 32
+const MIN_SNUBBED_WINDOW_BYTES = 64 * 1024
 
 export class Downloads {
   pickedAt: number = -Infinity
@@ -33,6 +37,8 @@ export class Downloads {
   #lagMs = 100
   #lagDeviationMs = 75
   #stripeArrivedAt: number[] = []
+  /** The highest run that has come by plan. */
+  #front = -1
 
   constructor(peer: SwarmPeer) {
     this.#peer = peer
@@ -42,6 +48,7 @@ export class Downloads {
     this.#asked.clear()
     this.#withheld.clear()
     this.#firstMissing = 0
+    this.#front = -1
     for (const neighbour of this.#peer.neighbours.values()) {
       neighbour.outstanding.clear()
       neighbour.outstandingBytes = 0
@@ -115,11 +122,10 @@ export class Downloads {
     const counts = new Array<number>(this.#peer.stripes).fill(0)
     const { availability } = this.#peer
     this.#eachMissing(512, (run) => {
-      const seenAt = availability.seenAt(run)
-      if (seenAt > 0 && now - seenAt > lateMs && availability.holders(run) > 0) counts[this.#peer.stripeOf(run)]!++
+      if (availability.holders(run) > 0 && this.#isLate(run, lateMs, now)) counts[this.#peer.stripeOf(run)]!++
     })
     counts.forEach((count, stripe) => {
-      if (count >= 3 && now - (this.#stripeArrivedAt[stripe] ?? now) > 0 && !late.includes(stripe)) late.push(stripe)
+      if (count >= 3 && !late.includes(stripe)) late.push(stripe)
     })
     return late
   }
@@ -157,12 +163,22 @@ export class Downloads {
       const holders = availability.holders(run)
       const seenAt = availability.seenAt(run)
       const isCovered = isPlanned && this.#isCovered(run)
-      if (isCovered && !(seenAt > 0 && now - seenAt > lateMs)) return
+      if (isCovered && !this.#isLate(run, lateMs, now)) return
       if (holders === 0 && !this.#mayAskOrigin(run, isCovered, seenAt, now)) return
       runs.push(run)
       keys.set(run, Math.min(holders, 1000) + random.float())
     })
     return runs.length < 2 ? runs : runs.sort((a, b) => keys.get(a)! - keys.get(b)!)
+  }
+
+  /**
+   * Others have had the run for long, and its stripe is behind the other stripes, or still. A peer whose own link is the limit is
+   * late in all stripes alike: asking elsewhere would bring it nothing but the same bytes twice.
+   */
+  #isLate(run: number, lateMs: number, now: number): boolean {
+    const seenAt = this.#peer.availability.seenAt(run)
+    if (seenAt === 0 || now - seenAt <= lateMs) return false
+    return this.#front >= run + LAG_RUNS || now - (this.#stripeArrivedAt[this.#peer.stripeOf(run)] ?? 0) > lateMs
   }
 
   #isCovered(run: number): boolean {
@@ -182,23 +198,36 @@ export class Downloads {
     return this.#stripeArrivedAt[this.#peer.stripeOf(run)] ?? 0
   }
 
+  /** The neighbour that would bring the run soonest, among those that announced it and have room. */
   #bestHolder(run: number, now: number): Neighbour | undefined {
     const peer = this.#peer
     const from = run * peer.runChunks
+    const bytes = this.#runBytes(run)
+    const { availability, limits } = peer
+    const isOriginAllowed = availability.holders(run) === 0 || now - availability.seenAt(run) > limits.originHelpMs
     let best: Neighbour | undefined
-    let bestRoom = 0
+    let bestMs = Infinity
     for (const neighbour of peer.neighbours.values()) {
       if (neighbour.snubbedUntil > now || neighbour.outstanding.has(run)) continue
+      if (neighbour.isOrigin && !isOriginAllowed) continue
+      if (neighbour.outstanding.size > 0 && neighbour.outstandingBytes + bytes > neighbour.windowBytes) continue
       if (!neighbour.announced.hasRange(from, Math.min(peer.runChunks, peer.content.knownChunks - from))) continue
-      let room = 1 - neighbour.outstandingBytes / neighbour.windowBytes
-      if (room <= 0) continue
-      if (neighbour.isOrigin) room /= 1e6
-      if (room > bestRoom) {
+      const expectedMs = neighbour.expectedMs(bytes) + (neighbour.isOrigin ? ORIGIN_HANDICAP_MS : 0)
+      if (expectedMs < bestMs) {
         best = neighbour
-        bestRoom = room
+        bestMs = expectedMs
       }
     }
     return best
+  }
+
+  /** Runs of these stripes that others were asked for: the new parent need not send them. */
+  cancelAsked(parent: Neighbour, mask: number): void {
+    const ranges: number[] = []
+    const { runChunks } = this.#peer
+    const runs = [...this.#asked.keys()].filter((run) => (mask >>> this.#peer.stripeOf(run)) & 1)
+    for (const run of runs.sort((a, b) => a - b)) ranges.push(run * runChunks, runChunks)
+    if (ranges.length > 0) this.#peer.send(parent.id, { type: 'cancel', ranges })
   }
 
   /** The end of a content: what has waited longest is asked of a second neighbour. */
@@ -264,11 +293,15 @@ export class Downloads {
         this.#forget(neighbour, run)
       }
       if (!isOverdue) continue
-      neighbour.strikes++
       neighbour.snubbedUntil = now + timeoutMs
-      neighbour.windowBytes = Math.max(64 * 1024, neighbour.windowBytes / 4)
+      neighbour.windowBytes = MIN_SNUBBED_WINDOW_BYTES
+      // Slow is not silent: only who has sent nothing at all since the last time gets a strike.
+      const isSilent = neighbour.receivedBytes === neighbour.receivedAtStrike
+      neighbour.receivedAtStrike = neighbour.receivedBytes
+      neighbour.strikes = isSilent ? neighbour.strikes + 1 : 0
       if (neighbour.strikes >= peer.limits.maxStrikes) {
-        peer.misbehaved(neighbour.id, `it announced chunks and left ${neighbour.strikes} requests for them unanswered`)
+        const reason = `it announced chunks and left ${neighbour.strikes} requests for them unanswered`
+        peer.misbehaved(neighbour.id, reason, now + peer.limits.silentBanMs)
       }
     }
   }
@@ -281,6 +314,7 @@ export class Downloads {
 
   #cameByPlan(run: number, now: number): void {
     this.#stripeArrivedAt[this.#peer.stripeOf(run)] = now
+    if (run > this.#front) this.#front = run
     const seenAt = this.#peer.availability.seenAt(run)
     if (seenAt === 0) return
     const lag = now - seenAt

@@ -12,7 +12,8 @@ export interface Subscription {
   readonly mask: number
 }
 
-const MIN_WINDOW_BYTES = 256 * 1024
+const START_WINDOW_BYTES = 256 * 1024
+const MIN_WINDOW_BYTES = 64 * 1024
 const MAX_WINDOW_BYTES = 16 * 1024 * 1024
 
 export class Neighbour {
@@ -39,6 +40,8 @@ export class Neighbour {
   freshHead = 0
   /** When `fresh` was last empty, ms. */
   freshSince = 0
+  /** Fresh ranges sent since the last one that was asked for. */
+  freshInTurn = 0
   /** Chunk ranges it asked for, `[first, count, …]`. */
   asked: number[] = []
   /** The shell was told that there is something to send. */
@@ -51,11 +54,13 @@ export class Neighbour {
   /** Runs that we asked it for → when, ms. */
   readonly outstanding: Map<number, number> = new Map()
   outstandingBytes = 0
-  windowBytes: number = MIN_WINDOW_BYTES
+  windowBytes: number = START_WINDOW_BYTES
   /** Smoothed time from request to arrival, ms. */
   latencyMs = 100
   /** Requests in a row that it left unanswered. */
   strikes = 0
+  /** `receivedBytes` when the last request went unanswered. */
+  receivedAtStrike = -1
   /** Until when nothing more is asked of it, ms. */
   snubbedUntil = 0
   /** Bytes that it has sent us. */
@@ -103,9 +108,14 @@ export class Neighbour {
     }
   }
 
+  /** How long another request of `bytes` would take, going by the last ones, ms. */
+  expectedMs(bytes: number): number {
+    return this.latencyMs * (1 + (this.outstandingBytes + bytes) / this.windowBytes)
+  }
+
   /** An answer to a request came after `latencyMs`: the window grows while answers are quick and shrinks when they wait. */
   answered(latencyMs: number, bytes: number): void {
-    this.latencyMs += (latencyMs - this.latencyMs) / 8
+    this.latencyMs += (latencyMs - this.latencyMs) / 4
     this.strikes = 0
     this.snubbedUntil = 0
     if (latencyMs < 100) this.windowBytes = Math.min(MAX_WINDOW_BYTES, this.windowBytes + bytes)

@@ -61,14 +61,21 @@ export interface PeerLimits {
   readonly tickMs: number
   /** How often the tracker hears of progress, ms. */
   readonly announceIntervalMs: number
+  /** The same in the first `earlyMs` of a transfer, while it is not known who is slow, ms. */
+  readonly earlyAnnounceIntervalMs: number
+  readonly earlyMs: number
   /** The least time after which a run that others have and the plan did not bring counts as late, ms. */
   readonly minLateMs: number
   /** How long a run that only the origin is known to have is left to others, ms. */
   readonly originGraceMs: number
+  /** After how long the origin helps with a run that others have and don't get to send, ms. */
+  readonly originHelpMs: number
   /** The least time after which a request counts as unanswered, ms. */
   readonly minRequestTimeoutMs: number
   /** Unanswered requests in a row after which a neighbour is dropped. */
   readonly maxStrikes: number
+  /** How long a neighbour that was dropped for its silence stays away, ms. */
+  readonly silentBanMs: number
   /** Bytes that are held while their manifest entries are not known. */
   readonly maxUnverifiedBytes: number
   /** Runs that one pick looks at. */
@@ -81,10 +88,14 @@ export const DEFAULT_PEER_LIMITS: PeerLimits = {
   fastHaveIntervalMs: 20,
   tickMs: 100,
   announceIntervalMs: 500,
+  earlyAnnounceIntervalMs: 200,
+  earlyMs: 3000,
   minLateMs: 400,
   originGraceMs: 500,
+  originHelpMs: 3000,
   minRequestTimeoutMs: 3000,
   maxStrikes: 3,
+  silentBanMs: 30_000,
   maxUnverifiedBytes: 8 * 1024 * 1024,
   pickWindowRuns: 512,
 }

@@ -28,9 +28,14 @@ const MAX_CHUNKS = 4 * 1024 * 1024
 const ASKING_MS = 1000
 /** Runs that the origin may be ahead in one stripe of what it has handed out in all. */
 const ORIGIN_LEAD_RUNS = 48
+/** How long it holds back the stripes that are ahead for the sake of one that isn't, and then doesn't, ms. */
+const ORIGIN_HOLD_MS = 150
+const ORIGIN_FREE_MS = 2000
 /** A child that has this many fresh runs waiting, for this long, is slower than its stripe. */
-const SLOW_CHILD_RUNS = 24
-const SLOW_CHILD_MS = 1500
+const SLOW_CHILD_RUNS = 6
+const SLOW_CHILD_MS = 300
+/** After this long without a word of the manifest another neighbour is asked for it, ms. */
+const MANIFEST_STALL_MS = 500
 /** The least time between two picks, ms. */
 const PICK_PAUSE_MS = 5
 
@@ -65,8 +70,12 @@ export class SwarmPeer {
   /** At the origin: chunks that were handed out once. */
   readonly #released: Bitfield
   #releasedBelow = 0
-  #releasedMovedAt = 0
-  readonly #banned: Set<string> = new Set()
+  /** Since when a stripe has been as far ahead as it may be, ms. */
+  #leadSince: number = Infinity
+  /** Until when the origin does not hold stripes back, ms. */
+  #freeUntil = 0
+  /** Neighbours that were dropped, and until when, ms. */
+  readonly #banned: Map<string, number> = new Map()
   #lostPeers: string[] = []
   #unverified: UnverifiedData[] = []
   #unverifiedBytes = 0
@@ -79,6 +88,7 @@ export class SwarmPeer {
   #receivedBytes = 0
   #duplicateBytes = 0
   #badBytes = 0
+  readonly #startedAt: number
   #lastProgressAt: number
   #manifestGrewAt: number
   #lastAnnounceKey = ''
@@ -93,6 +103,7 @@ export class SwarmPeer {
     this.availability = new Availability(this.runChunks)
     this.#released = new Bitfield(options.content.knownChunks)
     this.#downloads = new Downloads(this)
+    this.#startedAt = now
     this.#lastProgressAt = now
     this.#manifestGrewAt = now
     for (let from = have.nextSet(0); from < have.length; ) {
@@ -103,7 +114,7 @@ export class SwarmPeer {
     }
     this.#timers.set('tick', now + this.limits.tickMs)
     this.#timers.set('have', now + this.limits.haveIntervalMs)
-    if (!options.isOrigin) this.#timers.set('announce', now + this.limits.announceIntervalMs)
+    if (!options.isOrigin) this.#timers.set('announce', now + this.limits.earlyAnnounceIntervalMs)
     this.#grow(now)
     this.#checkDone()
   }
@@ -203,10 +214,14 @@ export class SwarmPeer {
     this.#outputs.push({ type: 'send', to, message })
   }
 
-  misbehaved(id: string, reason: string): void {
-    if (this.#banned.has(id)) return
-    this.#banned.add(id)
+  /** Drops a neighbour: for good when it lied, else until `untilMs`. */
+  misbehaved(id: string, reason: string, untilMs: number = Infinity): void {
+    this.#banned.set(id, Math.max(untilMs, this.#banned.get(id) ?? 0))
     this.#outputs.push({ type: 'misbehaved', id, reason })
+  }
+
+  #isBanned(id: string, now: number): boolean {
+    return (this.#banned.get(id) ?? -Infinity) > now
   }
 
   pickSoon(now: number): void {
@@ -220,7 +235,7 @@ export class SwarmPeer {
   // ---- neighbours ----
 
   #neighbourUp(id: string, now: number): void {
-    if (this.#banned.has(id)) {
+    if (this.#isBanned(id, now)) {
       this.#outputs.push({ type: 'misbehaved', id, reason: 'it was dropped from this content before' })
       return
     }
@@ -271,7 +286,7 @@ export class SwarmPeer {
     this.#downloads.planned(now)
     this.#known = new Map()
     for (const peer of plan.peers) {
-      if (peer.id === this.options.id || this.#banned.has(peer.id)) continue
+      if (peer.id === this.options.id || this.#isBanned(peer.id, now)) continue
       this.#known.set(peer.id, peer.address)
       if (peer.isOrigin) this.#origins.add(peer.id)
       const neighbour = this.neighbours.get(peer.id)
@@ -289,7 +304,7 @@ export class SwarmPeer {
   #subscribe(neighbour: Neighbour, now: number): void {
     let mask = 0
     if (!this.#isDone) this.parents.forEach((parent, stripe) => (mask |= parent === neighbour.id ? 1 << stripe : 0))
-    if (this.#manifestParent === undefined || (this.parents[0] === neighbour.id && !this.#isManifestStalled)) {
+    if (this.parents.length > 0 && (this.parents[0] ?? neighbour.id) === neighbour.id && !this.#isManifestStalled) {
       this.#setManifestParent(neighbour.id, now)
     }
     const wantsManifest = !this.content.isComplete && this.#manifestParent === neighbour.id
@@ -304,6 +319,7 @@ export class SwarmPeer {
       mask: mask >>> 0,
       manifestFrom: wantsManifest ? this.content.knownChunks : -1,
     })
+    if (mask !== 0) this.#downloads.cancelAsked(neighbour, mask)
     if (this.options.canReuse) this.send(neighbour.id, { type: 'clear', to: this.#clearedTo })
   }
 
@@ -531,20 +547,31 @@ export class SwarmPeer {
 
   #release(range: ChunkRange, now: number): void {
     this.#released.setRange(range.firstChunk, range.count)
+    this.#noteHeld(range.firstChunk, now)
     if (this.#released.has(this.#releasedBelow)) {
       this.#releasedBelow = this.#released.nextClear(this.#releasedBelow)
-      this.#releasedMovedAt = now
       for (const neighbour of this.neighbours.values()) if (neighbour.subscription !== undefined) this.#offer(neighbour)
     }
   }
 
   /**
    * From which chunk on nothing is sent unasked: the origin keeps its stripes abreast, because a stripe that ends before the
-   * others leaves the rest of its bytes to trees that are planned for a share of them.
+   * others leaves the rest of its bytes to trees that are planned for a share of them. One stripe that stays behind for good (its
+   * first peer is slow) does not hold the others.
    */
   #holdFrom(now: number): number {
-    if (!this.options.isOrigin || now - this.#releasedMovedAt > 300) return Infinity
+    if (!this.options.isOrigin || now < this.#freeUntil) return Infinity
     return (Math.floor(this.#releasedBelow / this.runChunks) + ORIGIN_LEAD_RUNS) * this.runChunks
+  }
+
+  #noteHeld(firstChunk: number, now: number): void {
+    const lead = (firstChunk - this.#releasedBelow) / this.runChunks
+    if (lead < ORIGIN_LEAD_RUNS / 2) this.#leadSince = Infinity
+    else if (lead >= ORIGIN_LEAD_RUNS - 1 && this.#leadSince === Infinity) this.#leadSince = now
+    if (now - this.#leadSince > ORIGIN_HOLD_MS) {
+      this.#freeUntil = now + ORIGIN_FREE_MS
+      this.#leadSince = Infinity
+    }
   }
 
   // ---- manifest ----
@@ -625,7 +652,8 @@ export class SwarmPeer {
   }
 
   #announceProgress(now: number): void {
-    this.#timers.set('announce', now + this.limits.announceIntervalMs)
+    const isEarly = now - this.#startedAt < this.limits.earlyMs
+    this.#timers.set('announce', now + (isEarly ? this.limits.earlyAnnounceIntervalMs : this.limits.announceIntervalMs))
     const lateStripes = this.#isDone ? [] : this.#downloads.lateStripes(now)
     const slowPeers = this.#slowPeers(now)
     const lostPeers = this.#lostPeers
@@ -666,7 +694,7 @@ export class SwarmPeer {
       for (const neighbour of this.neighbours.values()) if (neighbour.subscription !== undefined) this.#offer(neighbour)
     }
     if (this.#isDone) return
-    if (!this.content.isComplete && now - this.#manifestGrewAt > 1000) this.#replaceManifestParent(now)
+    if (!this.content.isComplete && now - this.#manifestGrewAt > MANIFEST_STALL_MS) this.#replaceManifestParent(now)
     this.#downloads.tick(now)
   }
 }

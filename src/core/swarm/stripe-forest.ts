@@ -24,6 +24,8 @@ export interface ForestNode {
   readonly children: Set<ForestNode>[]
   readonly depths: number[]
   isSlow: boolean
+  /** Stripes that come late to it. */
+  lateStripes: readonly number[]
   isComplete: boolean
   haveBytes: number
 }
@@ -70,6 +72,7 @@ export class StripeForest {
     this.#countInner(node, 1)
     if (!isComplete) for (let stripe = 0; stripe < this.stripes; stripe++) this.#attach(node, stripe)
     for (let stripe = 0; stripe < this.stripes; stripe++) if (this.#freeSlots(node, stripe) > 0) this.#relieve(node, stripe)
+    this.#balanceZones()
     return node
   }
 
@@ -93,12 +96,12 @@ export class StripeForest {
     for (let stripe = 0; stripe < this.stripes; stripe++) this.#rehome(node, stripe)
   }
 
-  clearSlow(): void {
-    for (const node of this.nodes.values()) {
-      if (!node.isSlow) continue
-      node.isSlow = false
-      this.#countInner(node, 1)
-    }
+  /** The peer has shown that it is as fast as others. */
+  clearSlow(node: ForestNode): void {
+    if (!node.isSlow) return
+    node.isSlow = false
+    this.#countInner(node, 1)
+    if (this.#freeSlots(node, node.innerStripe) > 0) this.#relieve(node, node.innerStripe)
   }
 
   /** The peer needs no parent any more and can serve any stripe. */
@@ -137,6 +140,7 @@ export class StripeForest {
       children: per(() => new Set<ForestNode>()),
       depths: per(() => UNATTACHED),
       isSlow: false,
+      lateStripes: [],
       isComplete: false,
       haveBytes: 0,
     }
@@ -172,7 +176,9 @@ export class StripeForest {
   #relieve(node: ForestNode, stripe: number): void {
     for (const other of [this.origin, ...this.nodes.values()]) {
       if (other === node || this.#freeSlots(other, stripe) >= 0) continue
-      for (const child of other.children[stripe]!) {
+      // Leaves first: an inner child takes its whole subtree down with it.
+      const children = [...other.children[stripe]!].sort((a, b) => Number(this.#isInner(a, stripe)) - Number(this.#isInner(b, stripe)))
+      for (const child of children) {
         if (this.#freeSlots(node, stripe) <= 0) return
         if (this.#freeSlots(other, stripe) >= 0) break
         const isUseful = child !== node && !child.isSlow && this.#isAllowed(node, child, stripe) && !this.#isBelow(node, child, stripe)
@@ -181,6 +187,45 @@ export class StripeForest {
         this.#link(node, child, stripe)
       }
     }
+  }
+
+  /**
+   * Takes one gateway from under the zone that most edges lead out of and puts it under the one with the fewest: each zone's
+   * link to the core is to carry about one copy outwards as well.
+   */
+  #balanceZones(): void {
+    if (this.#inner.size < 3) return
+    const count = (zone: string): number => this.#outgoing.get(zone) ?? 0
+    const zones = [...this.#inner.keys()]
+    const most = zones.reduce((a, b) => (count(b) > count(a) ? b : a))
+    const fewest = zones.reduce((a, b) => (count(b) < count(a) ? b : a))
+    if (count(most) - count(fewest) < 2) return
+    for (let stripe = 0; stripe < this.stripes; stripe++) {
+      const host = this.#highestInner(fewest, stripe)
+      if (host === undefined) continue
+      for (const node of this.nodes.values()) {
+        if (node.parents[stripe]?.zone !== most || node.zone === most || node.zone === fewest) continue
+        if (node.parents[stripe]!.isOrigin || this.#isBelow(host, node, stripe)) continue
+        this.#detach(node, stripe)
+        this.#link(host, node, stripe)
+        const leaf = [...host.children[stripe]!].find((child) => child.zone === host.zone && !this.#isInner(child, stripe))
+        if (leaf !== undefined && this.#freeSlots(host, stripe) < 0) {
+          this.#detach(leaf, stripe)
+          this.#attach(leaf, stripe)
+        }
+        return
+      }
+    }
+  }
+
+  #highestInner(zone: string, stripe: number): ForestNode | undefined {
+    let best: ForestNode | undefined
+    for (const node of this.nodes.values()) {
+      if (node.zone !== zone || !this.#isInner(node, stripe) || node.depths[stripe]! >= UNATTACHED) continue
+      if (this.#crossZoneChildren(node, stripe) >= MAX_CROSS_ZONE_CHILDREN) continue
+      if (best === undefined || node.depths[stripe]! < best.depths[stripe]!) best = node
+    }
+    return best
   }
 
   #link(parent: ForestNode, node: ForestNode, stripe: number): void {
@@ -268,6 +313,7 @@ export class StripeForest {
       let score = isRoot ? 1 : depth
       if (!isInside && !candidate.isOrigin) score += 100 * (this.#outgoing.get(candidate.zone) ?? 0)
       if (node.isSlow) score += candidate.children[stripe]!.size
+      if (candidate.lateStripes.includes(stripe)) score += 1e4
       if (this.#isBehind(candidate, node)) score += 1e6
       if (score >= bestScore || this.#isBelow(candidate, node, stripe)) return
       best = candidate
@@ -286,7 +332,11 @@ export class StripeForest {
     for (const candidate of this.nodes.values()) {
       if (candidate === node || candidate.isSlow || (gateway !== undefined && candidate.zone !== node.zone)) continue
       if (candidate.depths[stripe]! >= UNATTACHED && !candidate.isComplete) continue
-      const score = -100 * this.#freeSlots(candidate, stripe) + candidate.depths[stripe]! + (this.#isBehind(candidate, node) ? 1e6 : 0)
+      let score = -100 * this.#freeSlots(candidate, stripe) + candidate.depths[stripe]!
+      // A leaf rather than an inner node: an inner node that comes takes the leaf's place and its children as well.
+      if (this.#isInner(candidate, stripe)) score += 50
+      if (candidate.lateStripes.includes(stripe)) score += 1e4
+      if (this.#isBehind(candidate, node)) score += 1e6
       if (score >= bestScore || this.#isBelow(candidate, node, stripe)) continue
       best = candidate
       bestScore = score
@@ -299,7 +349,8 @@ export class StripeForest {
     for (const candidate of this.nodes.values()) {
       if (candidate === node || candidate.zone !== node.zone || candidate.depths[stripe]! >= UNATTACHED) continue
       if (this.#isInner(candidate, stripe) || candidate.isComplete || this.#isBehind(node, candidate)) continue
-      if (best === undefined || candidate.depths[stripe]! < best.depths[stripe]!) best = candidate
+      const difference = best === undefined ? -1 : candidate.depths[stripe]! - best.depths[stripe]!
+      if (difference < 0 || (difference === 0 && candidate.children[stripe]!.size > best!.children[stripe]!.size)) best = candidate
     }
     return best
   }

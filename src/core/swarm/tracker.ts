@@ -44,6 +44,8 @@ export interface TrackerLimits {
   readonly maxPeers: number
   /** A peer is not moved in a stripe again within this time, ms. */
   readonly reparentPauseMs: number
+  /** Over how long a peer's rate is measured, ms. */
+  readonly ratePeriodMs: number
   /** The share of peers that may count as slow before nobody does. */
   readonly maxSlowShare: number
 }
@@ -53,6 +55,7 @@ export const DEFAULT_TRACKER_LIMITS: TrackerLimits = {
   extraNeighbours: 4,
   maxPeers: 20_000,
   reparentPauseMs: 1500,
+  ratePeriodMs: 180,
   maxSlowShare: 0.5,
 }
 
@@ -65,20 +68,28 @@ export interface TrackedPeer {
   readonly isComplete: boolean
 }
 
+/** How long a report of a slow peer counts, ms. */
+const SLOW_REPORT_MS = 2000
+
 interface Tracked {
   readonly id: string
   readonly address: string
   readonly zone: string
   readonly node: ForestNode
   readonly extra: Set<string>
-  readonly joinedAt: number
-  readonly joinedWithBytes: number
-  lateStripes: readonly number[]
   readonly movedAt: number[]
   /** Children that complained about it, and when. */
   readonly complaints: Map<string, number>
   haveBytes: number
   isComplete: boolean
+  /** What it got lately, bytes per ms, measured since `ratedAt`, when it had `ratedBytes`. */
+  rate: number
+  ratedAt: number
+  ratedBytes: number
+  /** Measurements in a row that were near the median. */
+  goodPeriods: number
+  /** Who sees what it sends to this peer pile up, and when it said so. */
+  readonly slowReports: Map<string, number>
 }
 
 export class SwarmTracker {
@@ -88,6 +99,8 @@ export class SwarmTracker {
   readonly #peers: Map<string, Tracked> = new Map()
   readonly #banned: Set<string> = new Set()
   readonly #outputs: TrackerOutput[] = []
+  #medianRate = 0
+  #medianAt: number = -Infinity
   /** Ids in the order of joining, for picking extra neighbours. */
   #ids: string[] = []
 
@@ -104,6 +117,11 @@ export class SwarmTracker {
 
   peers(): TrackedPeer[] {
     return [...this.#peers.values()].map(({ id, address, zone, haveBytes, isComplete }) => ({ id, address, zone, haveBytes, isComplete }))
+  }
+
+  /** The trees as planned, for diagnosis. */
+  forest(): StripeForest {
+    return this.#forest
   }
 
   drain(): TrackerOutput[] {
@@ -131,13 +149,14 @@ export class SwarmTracker {
     const peer = this.#peers.get(id) ?? this.#join(id, message, now)
     if (peer === undefined) return
     peer.haveBytes = message.haveBytes
+    if (!peer.isComplete) this.#rate(peer, now)
     peer.node.haveBytes = message.haveBytes
-    peer.lateStripes = message.lateStripes
+    peer.node.lateStripes = message.lateStripes
     if (message.isComplete && !peer.isComplete) {
       peer.isComplete = true
       this.#forest.markComplete(peer.node)
     }
-    for (const slow of message.slowPeers) this.#slow(slow, now)
+    for (const slow of message.slowPeers) this.#reportedSlow(slow, peer, now)
     for (const lost of message.lostPeers) this.#lost(peer, lost)
     if (!peer.isComplete) for (const stripe of message.lateStripes) this.#late(peer, stripe, now)
   }
@@ -150,13 +169,15 @@ export class SwarmTracker {
       zone: message.zone,
       node: this.#forest.add(id, message.zone, message.haveBytes, message.isComplete),
       extra: new Set(),
-      joinedAt: now,
-      joinedWithBytes: message.haveBytes,
-      lateStripes: [],
       movedAt: new Array<number>(this.#limits.stripes).fill(-Infinity),
       complaints: new Map(),
       haveBytes: message.haveBytes,
       isComplete: message.isComplete,
+      rate: 0,
+      ratedAt: now,
+      ratedBytes: message.haveBytes,
+      goodPeriods: 0,
+      slowReports: new Map(),
     }
     this.#giveNeighbours(peer)
     this.#peers.set(id, peer)
@@ -186,36 +207,57 @@ export class SwarmTracker {
   #late(peer: Tracked, stripe: number, now: number): void {
     if (stripe >= this.#limits.stripes || now - peer.movedAt[stripe]! < this.#limits.reparentPauseMs) return
     const parent = peer.node.parents[stripe]
-    if (parent === undefined) return
+    if (parent === undefined || parent.isOrigin) return
     const above = this.#peers.get(parent.id)
     // What is late at the parent as well is not the parent's doing.
-    if (above !== undefined && above.lateStripes.includes(stripe)) return
+    if (above !== undefined && above.node.lateStripes.includes(stripe)) return
     peer.movedAt[stripe] = now
     if (above !== undefined) {
       above.complaints.set(peer.id, now)
       for (const [id, at] of above.complaints) if (now - at > 4 * this.#limits.reparentPauseMs) above.complaints.delete(id)
-      if (above.complaints.size >= 2 && this.#maySlow()) return this.#forest.markSlow(above.node)
+      const getsEnough = above.isComplete || above.rate > 0.8 * this.#medianRate
+      if (above.complaints.size >= 2 && getsEnough && this.#maySlow()) return this.#forest.markSlow(above.node)
     }
     this.#forest.reparent(peer.node, stripe)
   }
 
-  #slow(id: string, now: number): void {
-    const peer = this.#peers.get(id)
-    if (peer === undefined || peer.node.isSlow || peer.isComplete) return
-    const rate = (tracked: Tracked): number => (tracked.haveBytes - tracked.joinedWithBytes) / Math.max(1, now - tracked.joinedAt)
-    const rates = [...this.#peers.values()].filter((tracked) => !tracked.isComplete).map(rate)
+  /** What a peer gets, beside what the others get: about as much for a while, and it is not slow any more. */
+  #rate(peer: Tracked, now: number): void {
+    const passed = now - peer.ratedAt
+    if (passed < this.#limits.ratePeriodMs) return
+    peer.rate = (peer.haveBytes - peer.ratedBytes) / passed
+    peer.ratedAt = now
+    peer.ratedBytes = peer.haveBytes
+    this.#updateMedian(now)
+    peer.goodPeriods = peer.rate > 0.8 * this.#medianRate ? peer.goodPeriods + 1 : 0
+    if (peer.goodPeriods >= 5 && peer.node.isSlow) this.#forest.clearSlow(peer.node)
+  }
+
+  #updateMedian(now: number): void {
+    if (now - this.#medianAt < this.#limits.ratePeriodMs / 2) return
+    this.#medianAt = now
+    const rates: number[] = []
+    for (const peer of this.#peers.values()) if (!peer.isComplete && peer.rate > 0) rates.push(peer.rate)
     rates.sort((a, b) => a - b)
-    const median = rates[Math.floor(rates.length / 2)] ?? 0
-    if (rate(peer) < 0.75 * median && this.#maySlow()) this.#forest.markSlow(peer.node)
+    this.#medianRate = rates[Math.floor(rates.length / 2)] ?? 0
+  }
+
+  /** A peer is slow when what is sent to it piles up at all who send, or at two of them, and it gets far less than others. */
+  #reportedSlow(id: string, from: Tracked, now: number): void {
+    const peer = this.#peers.get(id)
+    if (peer === undefined || peer.node.isSlow || peer.isComplete || peer.rate === 0) return
+    peer.slowReports.set(from.id, now)
+    for (const [reporter, at] of peer.slowReports) if (now - at > SLOW_REPORT_MS) peer.slowReports.delete(reporter)
+    const senders = new Set(peer.node.parents.filter((parent) => parent !== undefined && !parent.isOrigin))
+    if (peer.slowReports.size < Math.min(2, senders.size)) return
+    if (peer.rate < 0.6 * this.#medianRate && this.#maySlow()) this.#forest.markSlow(peer.node)
   }
 
   /** When half of all are slow, that is the network's speed and nobody's fault. */
   #maySlow(): boolean {
     let slow = 1
     for (const node of this.#forest.nodes.values()) if (node.isSlow) slow++
-    if (slow <= Math.max(1, this.#limits.maxSlowShare * this.#forest.nodes.size)) return true
-    this.#forest.clearSlow()
-    return false
+    return slow <= Math.max(1, this.#limits.maxSlowShare * this.#forest.nodes.size)
   }
 
   /** A peer can't reach another one: it gets another parent, and neighbours in its place. */

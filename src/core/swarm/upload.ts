@@ -1,12 +1,15 @@
 /**
  * What a peer sends to a neighbour next.
  *
- * Asked-for chunks first; then chunks of the subscription that arrived after the scan passed them (they keep the trees
- * flowing); then the scan over everything older. Chosen at the moment the link has room, so that what the neighbour got
- * elsewhere meanwhile is not sent.
+ * Chunks of the subscription that have just arrived come first, for they keep the trees flowing, with one asked-for range after
+ * every few of them; then the scan over everything older. Chosen at the moment the link has room, so that what the neighbour
+ * got elsewhere meanwhile is not sent.
  */
 import type { Bitfield } from '../lib/bitfield.ts'
 import type { Neighbour, Subscription } from './neighbour.ts'
+
+/** After this many ranges of the subscription one that was asked for is sent. */
+const FRESH_PER_ASKED = 3
 
 export interface ChunkRange {
   readonly firstChunk: number
@@ -27,7 +30,15 @@ export function covers(subscription: Subscription, chunk: number): boolean {
  * @param holdFrom chunks from here on are held back
  */
 export function takeNext(neighbour: Neighbour, have: Bitfield, known: number, runChunks: number, holdFrom: number): ChunkRange | undefined {
-  return takeAsked(neighbour, have, runChunks) ?? takeFresh(neighbour, have, holdFrom) ?? takeScanned(neighbour, have, known, holdFrom)
+  const isAskedsTurn = neighbour.freshInTurn >= FRESH_PER_ASKED
+  const first = isAskedsTurn ? takeAsked(neighbour, have, runChunks) : takeFresh(neighbour, have, holdFrom)
+  if (first !== undefined) {
+    neighbour.freshInTurn = isAskedsTurn ? 0 : neighbour.freshInTurn + 1
+    return first
+  }
+  neighbour.freshInTurn = 0
+  const second = isAskedsTurn ? takeFresh(neighbour, have, holdFrom) : takeAsked(neighbour, have, runChunks)
+  return second ?? takeScanned(neighbour, have, known, holdFrom)
 }
 
 function takeAsked(neighbour: Neighbour, have: Bitfield, runChunks: number): ChunkRange | undefined {

@@ -1,0 +1,70 @@
+/**
+ * The simulator's agenda: a binary heap of events by time, those of one time in the order they were put in.
+ */
+export class EventQueue<T> {
+  #times: number[] = []
+  #orders: number[] = []
+  #events: T[] = []
+  #next = 0
+
+  get length(): number {
+    return this.#events.length
+  }
+
+  push(time: number, event: T): void {
+    let at = this.#events.length
+    const order = this.#next++
+    this.#times.push(time)
+    this.#orders.push(order)
+    this.#events.push(event)
+    while (at > 0) {
+      const parent = (at - 1) >> 1
+      if (this.#times[parent]! <= time) break
+      this.#move(parent, at)
+      at = parent
+    }
+    this.#set(at, time, order, event)
+  }
+
+  /** Time of the first event; Infinity for none. */
+  peekTime(): number {
+    return this.#times[0] ?? Infinity
+  }
+
+  /** Takes the first event. */
+  pop(): T | undefined {
+    const first = this.#events[0]
+    const time = this.#times.pop()
+    const order = this.#orders.pop()
+    const event = this.#events.pop()
+    const length = this.#events.length
+    if (time === undefined || order === undefined || event === undefined || length === 0) return first
+    let at = 0
+    for (;;) {
+      let child = 2 * at + 1
+      if (child >= length) break
+      if (child + 1 < length && this.#isBefore(child + 1, child)) child++
+      const childTime = this.#times[child]!
+      if (time < childTime || (time === childTime && order < this.#orders[child]!)) break
+      this.#move(child, at)
+      at = child
+    }
+    this.#set(at, time, order, event)
+    return first
+  }
+
+  #isBefore(a: number, b: number): boolean {
+    const difference = this.#times[a]! - this.#times[b]!
+    return difference < 0 || (difference === 0 && this.#orders[a]! < this.#orders[b]!)
+  }
+
+  #move(from: number, to: number): void {
+    this.#set(to, this.#times[from]!, this.#orders[from]!, this.#events[from]!)
+  }
+
+  #set(at: number, time: number, order: number, event: T): void {
+    this.#times[at] = time
+    this.#orders[at] = order
+    this.#events[at] = event
+  }
+}
