@@ -26,6 +26,7 @@ const refused: [string, string][] = [
   ['src/sim/network.ts', "import { Store } from '../agent/store/store.ts'"],
   ['src/agent/http/server.ts', "import { main } from '../../cli/main.ts'"],
   ['src/agent/http/server.ts', "import { createServer } from 'http'"],
+  ['src/agent/http/server.ts', "import { ERRORS } from '#src/agent/errors.js'"],
   ['src/cli/send.ts', "import { startAgent } from '../agent/main.ts'"],
   ['src/cli/send.ts', "import type { Peer } from '../core/swarm/index.ts'"],
 ]

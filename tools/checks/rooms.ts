@@ -65,6 +65,7 @@ export function complaintAboutImport(file: string, { specifier, isType, isDynami
   const room = roomOf(file)
   if (room === undefined) return undefined
   if (!specifier.startsWith('.')) {
+    if (specifier.startsWith('#')) return `${file} imports ${specifier}: inside src/ imports are relative`
     const isTest = file.endsWith('.test.ts')
     if (!room.mayUsePackages && !isTest) return `${file} imports ${specifier}: ${room.folder} uses no package and no module of Node`
     if (builtinModules.includes(specifier)) return `${file} imports ${specifier}: write node:${specifier}`
