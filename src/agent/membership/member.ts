@@ -47,17 +47,3 @@ export function tagsProblem(tags: Readonly<Record<string, string>>): string | un
   }
   return bytes > MAX_TAGS_BYTES ? `all tags together take ${bytes} bytes, and ${MAX_TAGS_BYTES} is the most` : undefined
 }
-
-/** `127.0.0.1:7946`, or `[::1]:7946`. */
-export function formatAddress(host: string, port: number): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
-}
-
-/** Splits `host`, `host:port`, `[v6]:port` or a bare IPv6 address; undefined if it is none of them. */
-export function parseAddress(text: string, defaultPort: number): { host: string; port: number } | undefined {
-  const match = /^(?:\[(?<v6>[0-9A-Fa-f:.]+)\]|(?<host>[^\s:[\]/@]+))(?::(?<port>\d{1,5}))?$/.exec(text)
-  if (match === null) return /^[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*$/.test(text) ? { host: text, port: defaultPort } : undefined
-  const host = match.groups?.['v6'] ?? match.groups?.['host'] ?? ''
-  const port = match.groups?.['port'] === undefined ? defaultPort : Number(match.groups['port'])
-  return port >= 1 && port <= 65_535 ? { host, port } : undefined
-}
