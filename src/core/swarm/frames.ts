@@ -32,6 +32,7 @@ export const FRAME_TYPES = {
   pong: 4,
   call: 5,
   reply: 6,
+  ack: 7,
   open: 16,
   close: 17,
   have: 18,
@@ -142,6 +143,7 @@ export function maxBodyBytes(frameType: number): number {
       return 4096
     case FRAME_TYPES.ping:
     case FRAME_TYPES.pong:
+    case FRAME_TYPES.ack:
       return 8
     default:
       return frameType >= FRAME_TYPES.open && frameType <= FRAME_TYPES.plan ? MAX_CONTROL_BODY_BYTES : 0
