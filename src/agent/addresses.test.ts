@@ -5,8 +5,9 @@ import { formatAddress, isLoopback, isUnspecified, parseAddress } from './addres
 test('loopback and unspecified addresses are known in all their spellings', () => {
   for (const address of ['127.0.0.1', '127.255.0.9', '::1', '0:0:0:0:0:0:0:1', '::ffff:127.0.0.1']) assert.ok(isLoopback(address), address)
   for (const address of ['128.0.0.1', '0.0.0.0', '::', '::2', 'localhost', '', '::ffff:10.0.0.1']) assert.ok(!isLoopback(address), address)
-  for (const address of ['0.0.0.0', '::', '0::0']) assert.ok(isUnspecified(address), address)
-  assert.ok(!isUnspecified('127.0.0.1'))
+  for (const address of ['0.0.0.0', '::', '0::0', '0:0:0:0:0:0:0:0', '::ffff:0.0.0.0', '::FFFF:0:0'])
+    assert.ok(isUnspecified(address), address)
+  for (const address of ['127.0.0.1', '::1', '::ffff:1.0.0.0', '0::ffff', '0.0.0.0.', '', 'x']) assert.ok(!isUnspecified(address), address)
 })
 
 test('host and port are split and put together', () => {

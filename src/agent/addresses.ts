@@ -7,19 +7,15 @@ LOOPBACK.addSubnet('127.0.0.0', 8, 'ipv4')
 LOOPBACK.addAddress('::1', 'ipv6')
 LOOPBACK.addSubnet('::ffff:127.0.0.0', 104, 'ipv6')
 
-const UNSPECIFIED = new BlockList()
-UNSPECIFIED.addAddress('0.0.0.0', 'ipv4')
-UNSPECIFIED.addAddress('::', 'ipv6')
-UNSPECIFIED.addAddress('::ffff:0.0.0.0', 'ipv6')
-
 /** True for an IP address that only this machine reaches; false for host names. */
 export function isLoopback(address: string): boolean {
-  return isIn(LOOPBACK, address)
+  const family = isIP(address)
+  return family !== 0 && LOOPBACK.check(address, family === 4 ? 'ipv4' : 'ipv6')
 }
 
 /** True for 0.0.0.0 and ::, every address of the machine. */
 export function isUnspecified(address: string): boolean {
-  return isIn(UNSPECIFIED, address)
+  return isIP(address) !== 0 && /^(0\.0\.0\.0|[0:]+(ffff:(0\.0\.0\.0|0+:0+))?)$/i.test(address)
 }
 
 /** `127.0.0.1:7946`, or `[::1]:7946`. */
@@ -34,9 +30,4 @@ export function parseAddress(text: string, defaultPort: number): { host: string;
   const host = match.groups?.['v6'] ?? match.groups?.['host'] ?? ''
   const port = match.groups?.['port'] === undefined ? defaultPort : Number(match.groups['port'])
   return port >= 1 && port <= 65_535 ? { host, port } : undefined
-}
-
-function isIn(list: BlockList, address: string): boolean {
-  const family = isIP(address)
-  return family !== 0 && list.check(address, family === 4 ? 'ipv4' : 'ipv6')
 }

@@ -7,14 +7,14 @@
 
 import { errnoOf, explainErrno } from '../errors.ts'
 import type { Socket } from 'node:net'
-import { MAX_LINE_CHARACTERS, MAX_RECORDS, parseMessage } from './messages.ts'
+import { MAX_LINE_CHARACTERS, MAX_RECORDS, membersLine, parseMessage } from './messages.ts'
 import type { ByeReason, MemberRecord, Message } from './messages.ts'
 
 /** Bounds of one link. */
 export interface LinkLimits {
   /** Bytes that may wait to be sent. */
   readonly maxQueuedBytes: number
-  /** What a link may send at once, in lines and records. */
+  /** What a link may send at once, in lines; every 256 characters of a line count as one more. */
   readonly burst: number
   /** By how much that is filled up again with each heartbeat. */
   readonly refill: number
@@ -25,6 +25,8 @@ export interface LinkEvents {
   onMessage(link: Link, message: Message): void
   /** Once, however it ended; `reason` is for the log. */
   onClosed(link: Link, reason: string): void
+  /** True for a record that would change nothing. */
+  isKnown(record: Readonly<Record<string, unknown>>): boolean
   /** It broke a limit or a rule. */
   onRefused(reason: 'protocol' | 'flood' | 'slow'): void
 }
@@ -79,12 +81,7 @@ export class Link {
   }
 
   send(message: Message): void {
-    if (this.#isClosing) return
-    this.#socket.write(`${JSON.stringify(message)}\n`)
-    if (this.#socket.writableLength > this.#limits.maxQueuedBytes) {
-      this.#events.onRefused('slow')
-      this.destroy('it does not read what it is sent')
-    }
+    this.#write(`${JSON.stringify(message)}\n`)
   }
 
   /** Sends a record soon, together with others of this turn; a newer one of the same member takes its place. */
@@ -92,7 +89,7 @@ export class Link {
     this.#queue.set(record.name, record)
     if (this.#isFlushing) return
     this.#isFlushing = true
-    queueMicrotask(() => {
+    setImmediate(() => {
       this.#isFlushing = false
       this.sendRecords([...this.#queue.values()])
       this.#queue.clear()
@@ -100,12 +97,7 @@ export class Link {
   }
 
   sendRecords(records: readonly MemberRecord[]): void {
-    for (let first = 0; first < records.length; first += MAX_RECORDS) {
-      this.send({
-        type: 'members',
-        members: records.slice(first, first + MAX_RECORDS).map((record) => ({ ...record, tags: { ...record.tags } })),
-      })
-    }
+    for (let first = 0; first < records.length; first += MAX_RECORDS) this.#write(membersLine(records.slice(first, first + MAX_RECORDS)))
   }
 
   /** Says why and closes, after what is queued was sent. */
@@ -135,6 +127,15 @@ export class Link {
     this.#budget = Math.min(this.#limits.burst, this.#budget + this.#limits.refill)
   }
 
+  #write(line: string): void {
+    if (this.#isClosing) return
+    this.#socket.write(line)
+    if (this.#socket.writableLength > this.#limits.maxQueuedBytes) {
+      this.#events.onRefused('slow')
+      this.destroy('it does not read what it is sent')
+    }
+  }
+
   #read(text: string): void {
     if (this.#isClosing) return
     this.lastHeardAt = this.#now()
@@ -142,10 +143,10 @@ export class Link {
     this.#pending = lines.pop() ?? ''
     for (const line of lines) {
       if (line.length > MAX_LINE_CHARACTERS) return this.#refuse('protocol', 'a line is too long')
-      const message = parseMessage(line)
-      if (typeof message === 'string') return this.#refuse('protocol', message)
-      this.#budget -= message.type === 'members' ? 1 + message.members.length : 1
+      this.#budget -= 1 + Math.floor(line.length / 256)
       if (this.#budget < 0) return this.#refuse('flood', 'more messages than a link may send')
+      const message = parseMessage(line, (record) => this.#events.isKnown(record))
+      if (typeof message === 'string') return this.#refuse('protocol', message)
       this.#events.onMessage(this, message)
       if (this.#isClosing) return
     }

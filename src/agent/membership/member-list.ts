@@ -191,6 +191,7 @@ export class MemberList implements Membership {
     const events = {
       onMessage: (link: Link, message: Message) => this.#onMessage(link, message),
       onClosed: (link: Link, reason: string) => this.#onClosed(link, reason),
+      isKnown: (record: Readonly<Record<string, unknown>>) => this.#isKnown(record),
       onRefused: (reason: RefusalReason) => this.#refused(reason),
     }
     const link = new Link(socket, direction, remote, events, this.#limits, () => this.#clock.now())
@@ -325,6 +326,13 @@ export class MemberList implements Membership {
     if (verdict !== 'newer') return
     this.#emit(record)
     this.#spread(record, from)
+  }
+
+  #isKnown({ name, instance, incarnation, status }: Readonly<Record<string, unknown>>): boolean {
+    const own = this.#self.record
+    const known = name === own.name ? own : this.#roster.get(String(name))
+    if (known === undefined || typeof incarnation !== 'number') return false
+    return incarnation < known.incarnation || (incarnation === known.incarnation && status === known.status && instance === known.instance)
   }
 
   #spread(record: MemberRecord, except?: Link): void {

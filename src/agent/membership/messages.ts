@@ -85,13 +85,19 @@ const messageSchema: z.ZodType<Message> = z.discriminatedUnion('type', [
   }),
 ])
 
-/** The message of a line, or what is wrong with it. */
-export function parseMessage(line: string): Message | string {
+/**
+ * The message of a line, or what is wrong with it. Records for which `isKnown` holds are left out unchecked: most of what a
+ * cluster tells a node it has heard before.
+ */
+export function parseMessage(line: string, isKnown?: (record: Readonly<Record<string, unknown>>) => boolean): Message | string {
   let json: unknown
   try {
     json = JSON.parse(line)
   } catch {
     return 'a line is no JSON'
+  }
+  if (isKnown !== undefined && isObject(json) && Array.isArray(json['members'])) {
+    json['members'] = json['members'].filter((record) => !isObject(record) || !isKnown(record))
   }
   const result = messageSchema.safeParse(json)
   if (result.success) return result.data
@@ -103,4 +109,20 @@ export function parseMessage(line: string): Message | string {
 export function toMember(record: MemberRecord): Member {
   const { instance: _instance, startedAt: _startedAt, ...member } = record
   return { ...member, isSeed: record.tags['role'] === 'seed' }
+}
+
+const TEXTS = new WeakMap<MemberRecord, string>()
+
+/** The line of a members message; the text of each record is made once, however many links it goes to. */
+export function membersLine(records: readonly MemberRecord[]): string {
+  const texts = records.map((record) => {
+    const text = TEXTS.get(record) ?? JSON.stringify(record)
+    TEXTS.set(record, text)
+    return text
+  })
+  return `{"type":"members","members":[${texts.join(',')}]}\n`
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
