@@ -1,0 +1,524 @@
+/**
+ * The sending side of one delivery: offers it to every member that its selector means, from the order to the last receipt.
+ *
+ * A receiver ends with a receipt: its own, or one written here when it left, stayed dead for its time of grace, refused the
+ * offer, or had no receipt when the time was over. One that comes to life before the end is offered it (again). A receiver
+ * whose transfer stalled is offered a renewed ticket. After a restart of this node the delivery goes on from the catalog;
+ * where its content is lost, it asks the receivers how they stand and tells the truth.
+ */
+import type { DataPlane, SwarmPeerProgress } from '../data-plane/data-plane.ts'
+import { asPolycastError, fail, isPolycastError, serialiseError } from '../errors.ts'
+import type { PolycastError } from '../errors.ts'
+import type { Member } from '../membership/member.ts'
+import type { Calls, ServiceLog } from './calls.ts'
+import { isLive } from './calls.ts'
+import type { Catalog, OrderRecord } from './catalog.ts'
+import type { Clock } from '../clock.ts'
+import { pause } from './pause.ts'
+import type { DeliveryEvent, DeliveryInfo, Receipt } from './delivery-info.ts'
+import { Limiter } from './limiter.ts'
+import { nothing, standingResult } from './messages.ts'
+import type { OfferParams } from './messages.ts'
+import { infoOf, newReceiver, partialError, receiptFor } from './receivers.ts'
+import type { Receiver } from './receivers.ts'
+import { isReceiver, parseSelector } from './selector.ts'
+import type { Selector } from './selector.ts'
+import type { SourceName } from './source-name.ts'
+import type { Supplies, Supply } from './supply.ts'
+import { Throttle } from './throttle.ts'
+
+export interface OutboundParts {
+  readonly dataPlane: DataPlane
+  readonly catalog: Catalog
+  readonly calls: Calls
+  readonly clock: Clock
+  readonly log: ServiceLog
+  readonly supplies: Supplies
+  /** How long a member may be dead, or not there at all, before its receipt says unreachable. */
+  readonly graceMs: number
+  readonly callTimeoutMs: number
+}
+
+const OFFER_RETRY_FIRST_MS = 200
+const OFFER_RETRY_MOST_MS = 5_000
+/** Offers under way at the same time. */
+const MAX_OFFERS = 256
+/** How often receivers tell their progress where no tracker here does. */
+const RECEIVER_PROGRESS_MS = 1_000
+const PROGRESS_EVENT_MS = 200
+/** Tickets that a delivery may have one after the other. */
+const MAX_ATTEMPTS = 6
+
+/** A delivery that runs. */
+export class Outbound {
+  /** Resolves when it has ended, in whatever state. Never rejects. */
+  readonly ended: Promise<void>
+  readonly #parts: OutboundParts
+  readonly #order: OrderRecord
+  readonly #selector: Selector
+  /** With its headers, as long as this process is the one that was given them. */
+  readonly #source: SourceName | undefined
+  readonly #receivers = new Map<string, Receiver>()
+  readonly #listeners = new Set<(event: DeliveryEvent) => void>()
+  readonly #limiter = new Limiter(MAX_OFFERS)
+  readonly #abort: AbortController
+  readonly #throttle: Throttle
+  readonly #cleanups: (() => void)[] = []
+  #supply: Supply | undefined
+  /** Why there is no supply: the receivers are asked, not offered anything. */
+  #supplyError: PolycastError | undefined
+  #renewal: Promise<void> | undefined
+  #unwatchSwarm: (() => void) | undefined
+  #sentBytes = 0
+  #hasEnded = false
+  #resolveEnded: () => void = () => undefined
+
+  /** `order` is the catalog's own record, which changes with what is recorded; `abort` ends with the delivery. */
+  constructor(parts: OutboundParts, order: OrderRecord, source: SourceName | undefined, abort: AbortController) {
+    this.#parts = parts
+    this.#order = order
+    this.#source = source
+    this.#abort = abort
+    this.#selector = parseSelector(order.selector)
+    this.ended = new Promise((resolve) => {
+      this.#resolveEnded = resolve
+    })
+    this.#throttle = new Throttle(parts.clock, PROGRESS_EVENT_MS, () => {
+      this.#tellProgress()
+    })
+    for (const [name, receipt] of Object.entries(order.members)) this.#receivers.set(name, newReceiver(name, receipt ?? undefined))
+  }
+
+  get id(): string {
+    return this.#order.id
+  }
+
+  info(): DeliveryInfo {
+    return infoOf(this.#order, this.#receivers, this.#sentBytes)
+  }
+
+  /** Calls back with `started` at once and then with what happens; the function returned ends it. */
+  follow(listener: (event: DeliveryEvent) => void): () => void {
+    listener({ event: 'started', delivery: this.info() })
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  /** Begins with a supply, or, after a restart, by opening it again. */
+  start(supply?: Supply): void {
+    const { clock, calls } = this.#parts
+    const remainingMs = this.#remainingMs()
+    if (remainingMs !== undefined) {
+      const timeOut = (): void => {
+        this.#timeOut()
+      }
+      this.#cleanups.push(clock.schedule(remainingMs, timeOut))
+    }
+    this.#cleanups.push(
+      calls.onChange((member) => {
+        this.#memberChanged(member)
+      }),
+    )
+    if (supply !== undefined) this.#supplied(supply)
+    for (const member of calls.live()) this.#include(member)
+    for (const receiver of this.#receivers.values()) {
+      if (!this.#isLive(receiver)) this.#startGrace(receiver)
+    }
+    if (supply === undefined) void this.#reopen()
+    else this.#offerAll()
+    this.#endIfAllHaveReceipts()
+  }
+
+  /** Ends it: receivers without a receipt are told to give up. */
+  cancel(reason: string): void {
+    const error = fail('cancelled', { reason })
+    this.#giveUp('failed', error)
+    this.#end(true, error)
+  }
+
+  /** Stops without ending: the next start of the agent goes on. */
+  interrupt(): void {
+    this.#hasEnded = true
+    this.#cleanUp()
+    this.#resolveEnded()
+  }
+
+  /** A receiver's receipt. Of an earlier attempt it counts only if it is done. */
+  receipt(attempt: number, receipt: Receipt): void {
+    const receiver = this.#receivers.get(receipt.member)
+    if (receiver === undefined || receiver.receipt?.status === 'done') return
+    const isStall =
+      receipt.status === 'failed' && (receipt.error?.code === 'transfer-stalled' || receipt.error?.code === 'member-unreachable')
+    if (receipt.status !== 'done' && attempt < this.#order.attempt) {
+      this.#offerAgain(receiver)
+      return
+    }
+    if (isStall && !this.#hasEnded && this.#supplyError === undefined && this.#order.attempt < MAX_ATTEMPTS) {
+      // After a restart the supply may still be being opened: then it is offered to all, this one included.
+      if (this.#supply !== undefined) void this.#renew(receiver, this.#supply, receipt)
+      return
+    }
+    this.#settle(receiver, receipt)
+  }
+
+  /** A receiver's progress. */
+  progress(member: string, haveBytes: number): void {
+    const receiver = this.#receivers.get(member)
+    if (receiver === undefined || receiver.state === 'ended' || receiver.haveBytes === haveBytes) return
+    receiver.haveBytes = haveBytes
+    receiver.isChanged = true
+    this.#throttle.poke()
+  }
+
+  async #reopen(): Promise<void> {
+    const { supplies, log } = this.#parts
+    try {
+      const supply = await supplies.reopen(this.#order, this.#abort.signal)
+      if (this.#hasEnded) return
+      if (!isSameTicket(supply, this.#order)) await this.#newTicket(supply)
+      this.#supplied(supply)
+    } catch (error) {
+      if (this.#hasEnded) return
+      this.#supplyError = asPolycastError(error)
+      log.warn(
+        { delivery: this.id, code: this.#supplyError.code, reason: this.#supplyError.message },
+        'the content of an interrupted delivery is lost here; asking its members how they stand',
+      )
+    }
+    this.#offerAll()
+  }
+
+  async #newTicket(supply: Supply): Promise<void> {
+    const { ticket, isTracker } = supply
+    await this.#parts.catalog.record({ t: 'order-ticket', id: this.id, ticket, isTracker, attempt: this.#order.attempt + 1 })
+  }
+
+  #supplied(supply: Supply): void {
+    const { dataPlane, catalog, log } = this.#parts
+    this.#supply = supply
+    this.#unwatchSwarm?.()
+    this.#unwatchSwarm = undefined
+    if (supply.isTracker) {
+      const sentBefore = this.#sentBytes
+      this.#unwatchSwarm = dataPlane.watchSwarm(supply.ticket.swarmId, ({ sentBytes, peers }) => {
+        if (sentBefore + sentBytes !== this.#sentBytes) {
+          this.#sentBytes = sentBefore + sentBytes
+          this.#throttle.poke()
+        }
+        this.#peersProgress(peers)
+      })
+    }
+    supply.sealed
+      .then(async (sealed) => {
+        if (sealed !== undefined && this.#order.contentId !== sealed.contentId)
+          await catalog.record({ t: 'order-sealed', id: this.id, ...sealed })
+        if (!this.#hasEnded) this.#throttle.poke()
+      })
+      .catch((raw: unknown) => {
+        if (this.#hasEnded || this.#supply !== supply) return
+        const error = asPolycastError(raw)
+        log.warn({ delivery: this.id, code: error.code, reason: error.message }, 'a delivery failed at its source')
+        this.#giveUp('failed', error)
+        this.#end(false, error)
+      })
+  }
+
+  #peersProgress(peers: readonly SwarmPeerProgress[]): void {
+    for (const peer of peers) this.progress(peer.name, peer.haveBytes)
+  }
+
+  /** Makes a member a receiver if the selector means it. */
+  #include(member: Member): Receiver | undefined {
+    const { catalog, calls } = this.#parts
+    const known = this.#receivers.get(member.name)
+    if (known !== undefined || !isReceiver(this.#selector, member, calls.selfName)) return known
+    const receiver = newReceiver(member.name)
+    this.#receivers.set(member.name, receiver)
+    this.#note(catalog.record({ t: 'order-member', id: this.id, member: member.name }))
+    this.#throttle.poke()
+    return receiver
+  }
+
+  #memberChanged(member: Member): void {
+    if (this.#hasEnded) return
+    if (isLive(member)) {
+      const receiver = this.#include(member)
+      if (receiver === undefined) return
+      receiver.endGrace?.()
+      receiver.endGrace = undefined
+      const wasGivenUp = receiver.receipt?.status === 'left' || receiver.receipt?.status === 'unreachable'
+      if (wasGivenUp || (receiver.receipt === undefined && member.status === 'alive')) this.#offerAgain(receiver)
+      return
+    }
+    const receiver = this.#receivers.get(member.name)
+    if (receiver === undefined || receiver.receipt !== undefined) return
+    if (member.status === 'left') this.#settle(receiver, this.#receiptFor(receiver, 'left', fail('member-left', { name: member.name })))
+    else this.#startGrace(receiver)
+  }
+
+  #startGrace(receiver: Receiver): void {
+    if (receiver.receipt !== undefined || receiver.endGrace !== undefined) return
+    receiver.endGrace = this.#parts.clock.schedule(this.#parts.graceMs, () => {
+      receiver.endGrace = undefined
+      if (this.#hasEnded || receiver.receipt !== undefined || this.#isLive(receiver)) return
+      const member = this.#parts.calls.member(receiver.name)
+      const address = member === undefined ? receiver.name : `${member.name}, ${this.#parts.calls.addressOf(member)}`
+      this.#settle(
+        receiver,
+        this.#receiptFor(
+          receiver,
+          'unreachable',
+          fail('member-unreachable', { address, reason: 'it is not alive, as the membership sees it' }),
+        ),
+      )
+    })
+  }
+
+  #offerAll(): void {
+    for (const receiver of this.#receivers.values()) if (receiver.receipt === undefined) this.#offerAgain(receiver)
+  }
+
+  /** Offers it now: to one that wasn't offered it yet, whose offer waits, or whose last one is out of date. */
+  #offerAgain(receiver: Receiver): void {
+    if (this.#hasEnded) return
+    if (receiver.receipt !== undefined) {
+      receiver.receipt = undefined
+      this.#note(this.#parts.catalog.record({ t: 'order-again', id: this.id, member: receiver.name }))
+    }
+    if (receiver.state === 'ended') receiver.state = 'waiting'
+    receiver.isChanged = true
+    receiver.wake.abort()
+    receiver.wake = new AbortController()
+    if (receiver.isOffering || (this.#supply === undefined && this.#supplyError === undefined)) return
+    void this.#offer(receiver)
+  }
+
+  async #offer(receiver: Receiver): Promise<void> {
+    receiver.isOffering = true
+    try {
+      await this.#offerUntilTaken(receiver)
+    } catch (error) {
+      this.#settle(receiver, this.#receiptFor(receiver, 'failed', asPolycastError(error)))
+    } finally {
+      receiver.isOffering = false
+    }
+  }
+
+  /** Until the receiver has taken it. Rejects with why it won't. */
+  async #offerUntilTaken(receiver: Receiver): Promise<void> {
+    const { clock, log } = this.#parts
+    for (let delayMs = OFFER_RETRY_FIRST_MS; ; delayMs = Math.min(delayMs * 2, OFFER_RETRY_MOST_MS)) {
+      const { wake } = receiver
+      const attempt = this.#order.attempt
+      try {
+        const standing = await this.#limiter.run(() => this.#callOffer(receiver))
+        if (!this.#isWanting(receiver)) return
+        if (standing.state === 'ended') {
+          this.receipt(attempt, { ...standing.receipt, member: receiver.name })
+          if (!wake.signal.aborted || !this.#isWanting(receiver)) return
+          continue
+        }
+        if (standing.state === 'unknown')
+          throw this.#supplyError ?? fail('internal', { reason: 'a member does not know an offer that it took' })
+        receiver.state = 'receiving'
+        receiver.isChanged = true
+        this.#throttle.poke()
+        if (!wake.signal.aborted) return
+      } catch (error) {
+        if (!this.#isWanting(receiver)) return
+        if (!isPassing(error)) throw error
+        log.debug({ delivery: this.id, member: receiver.name, reason: error.message }, 'a member did not take the offer; trying again')
+      }
+      await pause(clock, delayMs, AbortSignal.any([wake.signal, this.#abort.signal]))
+      if (!this.#isWanting(receiver)) return
+    }
+  }
+
+  #isWanting(receiver: Receiver): boolean {
+    return !this.#hasEnded && receiver.receipt === undefined
+  }
+
+  /** Undefined where there is no limit. */
+  #remainingMs(): number | undefined {
+    const { createdAt, timeoutMs } = this.#order
+    return timeoutMs === 0 ? undefined : Math.max(0, createdAt + timeoutMs - this.#parts.clock.now())
+  }
+
+  #callOffer(receiver: Receiver): Promise<{ state: 'running' | 'unknown' } | { state: 'ended'; receipt: Receipt }> {
+    const { calls, callTimeoutMs } = this.#parts
+    const options = { timeoutMs: callTimeoutMs, signal: this.#abort.signal }
+    if (this.#supply === undefined) return calls.call(receiver, 'delivery.ask', { id: this.id }, standingResult, options)
+    const params: OfferParams = {
+      id: this.id,
+      ticket: this.#supply.ticket,
+      attempt: this.#order.attempt,
+      name: this.#order.name,
+      dest: this.#order.dest,
+      createDirectories: this.#order.createDirectories,
+      remainingMs: this.#remainingMs(),
+      progressMs: this.#supply.isTracker ? 0 : RECEIVER_PROGRESS_MS,
+    }
+    return calls.call(receiver, 'delivery.offer', params, standingResult, options)
+  }
+
+  /** Finds a ticket that works for a receiver whose transfer stalled; many that stall at once share one renewal. */
+  async #renew(receiver: Receiver, before: Supply, receipt: Receipt): Promise<void> {
+    const { supplies, clock, log } = this.#parts
+    receiver.state = 'waiting'
+    this.#renewal ??= (async () => {
+      await pause(clock, OFFER_RETRY_FIRST_MS * 2 ** this.#order.attempt, this.#abort.signal)
+      const supply = await supplies.renew(this.#order, before, this.#source, this.#abort.signal)
+      if (this.#hasEnded) return
+      await this.#newTicket(supply)
+      if (supply !== before) this.#supplied(supply)
+    })().finally(() => {
+      this.#renewal = undefined
+    })
+    try {
+      await this.#renewal
+      if (receiver.receipt === undefined) this.#offerAgain(receiver)
+    } catch (error) {
+      if (this.#hasEnded || receiver.receipt !== undefined) return
+      log.warn(
+        { delivery: this.id, member: receiver.name, reason: asPolycastError(error).message },
+        'a stalled delivery found nobody else who has its content',
+      )
+      this.#settle(receiver, receipt)
+    }
+  }
+
+  #timeOut(): void {
+    if (this.#hasEnded) return
+    const { timeoutMs, totalBytes } = this.#order
+    for (const receiver of this.#receivers.values()) {
+      if (receiver.receipt !== undefined) continue
+      const error = fail('delivery-timeout', { timeoutMs, have: receiver.haveBytes, total: totalBytes ?? 'unknown' })
+      this.#tellCancel(receiver, error)
+      this.#settle(receiver, this.#receiptFor(receiver, 'failed', error))
+    }
+  }
+
+  /** Writes the receipts of all that have none, and tells them to stop. */
+  #giveUp(status: 'failed', error: PolycastError): void {
+    for (const receiver of this.#receivers.values()) {
+      if (receiver.receipt !== undefined) continue
+      this.#tellCancel(receiver, error)
+      this.#record(receiver, this.#receiptFor(receiver, status, error))
+    }
+  }
+
+  #tellCancel(receiver: Receiver, error: PolycastError): void {
+    const { calls, callTimeoutMs, log } = this.#parts
+    if (receiver.state === 'waiting' && !receiver.isOffering) return
+    calls
+      .call(receiver, 'delivery.cancel', { id: this.id, error: serialiseError(error) }, nothing, { timeoutMs: callTimeoutMs })
+      .catch((failed: unknown) => {
+        // It finds out by itself: its own deadline ends it, and its receipt meets a delivery that has ended.
+        log.debug(
+          { delivery: this.id, member: receiver.name, reason: asPolycastError(failed).message },
+          'a member was not told that a delivery is given up',
+        )
+      })
+  }
+
+  #receiptFor(receiver: Receiver, status: 'failed' | 'left' | 'unreachable', error: PolycastError): Receipt {
+    return receiptFor(receiver, status, error, this.#order, this.#parts.clock.now())
+  }
+
+  #settle(receiver: Receiver, receipt: Receipt): void {
+    if (this.#hasEnded) return
+    this.#record(receiver, receipt)
+    this.#endIfAllHaveReceipts()
+  }
+
+  #record(receiver: Receiver, receipt: Receipt): void {
+    const { catalog } = this.#parts
+    receiver.receipt = receipt
+    receiver.state = 'ended'
+    if (receipt.status === 'done') receiver.haveBytes = receipt.totalBytes
+    receiver.endGrace?.()
+    receiver.endGrace = undefined
+    receiver.wake.abort()
+    if (receipt.contentId !== undefined && this.#order.contentId === undefined) {
+      this.#note(catalog.record({ t: 'order-sealed', id: this.id, contentId: receipt.contentId, totalBytes: receipt.totalBytes }))
+    }
+    this.#note(catalog.record({ t: 'order-receipt', id: this.id, receipt }))
+    this.#tell({ event: 'receipt', id: this.id, receipt })
+  }
+
+  #endIfAllHaveReceipts(): void {
+    for (const receiver of this.#receivers.values()) if (receiver.receipt === undefined) return
+    this.#end(false, partialError(this.#order))
+  }
+
+  #end(isCancelled: boolean, error: PolycastError | undefined): void {
+    if (this.#hasEnded) return
+    const { catalog, clock, log } = this.#parts
+    this.#hasEnded = true
+    const body = error === undefined ? undefined : serialiseError(error)
+    this.#note(
+      catalog.record({ t: 'order-ended', id: this.id, at: clock.now(), isCancelled, ...(body === undefined ? {} : { error: body }) }),
+    )
+    const delivery = this.info()
+    log.info(
+      { delivery: this.id, state: delivery.state, members: delivery.members.length, durationMs: clock.now() - this.#order.createdAt },
+      'a delivery ended',
+    )
+    this.#tell(body === undefined ? { event: 'done', delivery } : { event: 'error', error: body, delivery })
+    this.#cleanUp()
+    this.#resolveEnded()
+  }
+
+  #cleanUp(): void {
+    this.#abort.abort()
+    this.#throttle.close()
+    this.#unwatchSwarm?.()
+    for (const clean of this.#cleanups.splice(0)) clean()
+    for (const receiver of this.#receivers.values()) {
+      receiver.endGrace?.()
+      receiver.wake.abort()
+    }
+  }
+
+  #tellProgress(): void {
+    if (this.#hasEnded) return
+    const changed = [...this.#receivers.values()].filter((receiver) => receiver.isChanged)
+    const { totalBytes } = this.#order
+    for (const receiver of changed) receiver.isChanged = false
+    this.#tell({
+      event: 'progress',
+      id: this.id,
+      sentBytes: this.#sentBytes,
+      ...(totalBytes === undefined ? {} : { totalBytes }),
+      members: changed.map(({ name, state, haveBytes }) => ({ name, state, haveBytes })),
+    })
+  }
+
+  #tell(event: DeliveryEvent): void {
+    for (const listener of [...this.#listeners]) listener(event)
+  }
+
+  #isLive(receiver: Receiver): boolean {
+    const member = this.#parts.calls.member(receiver.name)
+    return member !== undefined && isLive(member)
+  }
+
+  #note(written: Promise<void>): void {
+    written.catch((error: unknown) => {
+      this.#parts.log.error(
+        { delivery: this.id, reason: asPolycastError(error).message },
+        'the catalog cannot be written; a restart would not know all of a delivery',
+      )
+    })
+  }
+}
+
+/** Whether the same offer may be taken a little later. */
+function isPassing(error: unknown): error is PolycastError {
+  return isPolycastError(error, 'member-unreachable') || isPolycastError(error, 'shutting-down') || isPolycastError(error, 'overloaded')
+}
+
+function isSameTicket(supply: Supply, order: OrderRecord): boolean {
+  const { ticket } = order
+  return supply.ticket.swarmId === ticket.swarmId && supply.ticket.trackers.join() === ticket.trackers.join()
+}
