@@ -159,7 +159,8 @@ class SwarmHost implements HostHandler {
   receive(from: number, frame: unknown, now: number): void {
     const received = frame as Frame
     if (received.kind === 'up') this.#connected(from, now)
-    else if (received.message.type === 'announce') this.tracker?.handle({ type: 'announce', from: idOf(from), message: received.message }, now)
+    else if (received.message.type === 'announce')
+      this.tracker?.handle({ type: 'announce', from: idOf(from), message: received.message }, now)
     else this.peer.handle({ type: 'message', from: idOf(from), message: received.message }, now)
     this.flush(now)
   }
@@ -207,6 +208,7 @@ class SwarmHost implements HostHandler {
           break
         case 'write':
         case 'reuse':
+        case 'closed':
           break
       }
     }
@@ -236,7 +238,7 @@ class SwarmHost implements HostHandler {
   #connected(other: number, now: number): void {
     if (this.connections.has(other)) return
     this.connections.add(other)
-    this.peer.handle({ type: 'neighbour-up', id: idOf(other) }, now)
+    this.peer.handle({ type: 'neighbour-up', id: idOf(other), address: idOf(other) }, now)
   }
 
   #sendMessage(to: number, message: Exclude<SwarmMessage, { type: 'data' }>): void {

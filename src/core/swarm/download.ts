@@ -140,7 +140,10 @@ export class Downloads {
     const orders: Map<Neighbour, number[]> = new Map()
     for (const run of candidates) {
       const neighbour = this.#bestHolder(run, now)
-      if (neighbour === undefined) continue
+      if (neighbour === undefined) {
+        if (peer.availability.holders(run) === 0) peer.reachOrigin(now)
+        continue
+      }
       this.#ask(neighbour, run, now)
       const order = orders.get(neighbour)
       if (order === undefined) orders.set(neighbour, [run])

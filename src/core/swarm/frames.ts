@@ -24,6 +24,10 @@ export const MAX_STRIPES = 32
 export const MAX_ID_BYTES = 255
 const MAX_RANGES = 8192
 const MAX_PEERS = 256
+/** Peers that one `peers` message names at the most. */
+export const MAX_NAMED_PEERS = 64
+/** The longest reason of a `close`: room for an error as JSON. */
+export const MAX_REASON_BYTES = 4096
 
 export const FRAME_TYPES = {
   hello: 1,
@@ -45,6 +49,7 @@ export const FRAME_TYPES = {
   manifest: 25,
   announce: 26,
   plan: 27,
+  peers: 28,
   data: 32,
 } as const
 
@@ -55,6 +60,13 @@ export interface PeerAddress {
   readonly address: string
   /** It had the content first, and is to send each chunk about once: asked last. */
   readonly isOrigin: boolean
+}
+
+/** A peer that a neighbour names while there is no tracker. */
+export interface NamedPeer {
+  readonly id: string
+  /** `host:port` of its swarm port. */
+  readonly address: string
 }
 
 /** Pairs of first index and count, ascending: `[first, count, first, count, …]`. */
@@ -97,6 +109,7 @@ export interface AnnounceMessage {
 export type SwarmMessage =
   /** Names the channel: all further frames on it are about this content. */
   | { readonly type: 'open'; readonly swarmId: Uint8Array }
+  /** The sender leaves the swarm of this content; `reason` is a sentence, or the JSON of an error where the origin gives up. */
   | { readonly type: 'close'; readonly reason: string }
   /** Chunks that the sender has got and does not send by itself. */
   | { readonly type: 'have'; readonly ranges: Ranges }
@@ -121,6 +134,8 @@ export type SwarmMessage =
   | { readonly type: 'manifest'; readonly part: ManifestPart }
   | AnnounceMessage
   | PlanMessage
+  /** Live neighbours of the sender, which lacks a tracker. */
+  | { readonly type: 'peers'; readonly peers: readonly NamedPeer[] }
   | { readonly type: 'data'; readonly firstChunk: number; readonly count: number; readonly payload: Uint8Array }
 
 const PART_KINDS: readonly ManifestPartKind[] = ['header', 'segment', 'seal', 'root', 'page']
@@ -146,7 +161,7 @@ export function maxBodyBytes(frameType: number): number {
     case FRAME_TYPES.ack:
       return 8
     default:
-      return frameType >= FRAME_TYPES.open && frameType <= FRAME_TYPES.plan ? MAX_CONTROL_BODY_BYTES : 0
+      return frameType >= FRAME_TYPES.open && frameType <= FRAME_TYPES.peers ? MAX_CONTROL_BODY_BYTES : 0
   }
 }
 
@@ -230,6 +245,12 @@ function encodeBody(message: Exclude<SwarmMessage, { type: 'data' }>): Uint8Arra
         out.u8(peer.isOrigin ? 1 : 0)
       })
       break
+    case 'peers':
+      writeList(out, message.peers, (peer) => {
+        out.text(peer.id)
+        out.text(peer.address)
+      })
+      break
   }
   return out.finish()
 }
@@ -254,7 +275,7 @@ function readBody(frameType: number, input: Reader): SwarmMessage | WireError {
     case FRAME_TYPES.open:
       return { type: 'open', swarmId: input.bytes(32).slice() }
     case FRAME_TYPES.close:
-      return { type: 'close', reason: input.text(1024) }
+      return { type: 'close', reason: input.text(MAX_REASON_BYTES) }
     case FRAME_TYPES.have:
       return withRanges('have', input)
     case FRAME_TYPES.lost:
@@ -293,6 +314,11 @@ function readBody(frameType: number, input: Reader): SwarmMessage | WireError {
     }
     case FRAME_TYPES.plan:
       return readPlan(input)
+    case FRAME_TYPES.peers:
+      return {
+        type: 'peers',
+        peers: readList(input, MAX_NAMED_PEERS, () => ({ id: input.text(MAX_ID_BYTES), address: input.text(MAX_ID_BYTES) })),
+      }
     case FRAME_TYPES.data: {
       const firstChunk = input.u32()
       const count = input.u32()

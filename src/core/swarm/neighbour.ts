@@ -18,6 +18,12 @@ const MAX_WINDOW_BYTES = 16 * 1024 * 1024
 
 export class Neighbour {
   readonly id: string
+  /** `host:port` of its swarm port, where known. */
+  readonly address: string | undefined
+  /** When it last sent anything but announcements of what it has, ms. */
+  activeAt = 0
+  /** When it last named other peers, ms. */
+  namedPeersAt: number = -Infinity
   /** It is the content's origin: asked only for what no other neighbour has. */
   isOrigin = false
   /** Chunks it has announced. */
@@ -71,8 +77,9 @@ export class Neighbour {
   /** When it last asked for something: while that is recent it is told quickly what we have. */
   askedAt: number = -Infinity
 
-  constructor(id: string, chunks: number) {
+  constructor(id: string, address: string | undefined, chunks: number) {
     this.id = id
+    this.address = address
     this.announced = new Bitfield(chunks)
     this.served = new Bitfield(chunks)
   }

@@ -4,8 +4,11 @@ import type { ContentView } from './content-view.ts'
 import type { SwarmMessage } from './frames.ts'
 
 export type PeerInput =
-  /** A connection with a neighbour is there and both sides have opened a channel for the content. */
-  | { readonly type: 'neighbour-up'; readonly id: string }
+  /**
+   * A connection with a neighbour is there and both sides have opened a channel for the content; `address` is the swarm address
+   * that it gave, where known, for telling others.
+   */
+  | { readonly type: 'neighbour-up'; readonly id: string; readonly address?: string }
   /** The connection ended or could not be made. */
   | { readonly type: 'neighbour-down'; readonly id: string }
   | { readonly type: 'message'; readonly from: string; readonly message: SwarmMessage }
@@ -17,6 +20,8 @@ export type PeerInput =
   | { readonly type: 'lost'; readonly firstChunk: number; readonly count: number }
   /** The answer to the output `reuse`: this node's disk was searched for all entries below `upTo`; what was there came as `stored`. */
   | { readonly type: 'reused'; readonly upTo: number }
+  /** The tracker can be reached, or can't: without it neighbours tell each other of peers. It counts as up until said otherwise. */
+  | { readonly type: 'tracker'; readonly isUp: boolean }
 
 export type PeerOutput =
   | { readonly type: 'send'; readonly to: string; readonly message: Exclude<SwarmMessage, { type: 'data' }> }
@@ -30,6 +35,11 @@ export type PeerOutput =
   | { readonly type: 'connect'; readonly id: string; readonly address: string }
   /** The neighbour broke the rules: close its connection and say why. */
   | { readonly type: 'misbehaved'; readonly id: string; readonly reason: string }
+  /**
+   * A node has left this content and said why; the channel to it is closed. `by` need not have been a neighbour: a node that only
+   * announced to its tracker is told as well. Whether to believe an error in `reason` is for the shell: the origin's it may.
+   */
+  | { readonly type: 'closed'; readonly by: string; readonly reason: string }
   /** Look for entries from `fromChunk` on among other contents on this node. */
   | { readonly type: 'reuse'; readonly fromChunk: number; readonly upTo: number }
   /** The manifest is complete and every chunk is here. */
@@ -76,6 +86,14 @@ export interface PeerLimits {
   readonly maxStrikes: number
   /** How long a neighbour that was dropped for its silence stays away, ms. */
   readonly silentBanMs: number
+  /** How often a peer without a tracker tells its neighbours of the others, ms. */
+  readonly peersIntervalMs: number
+  /** Neighbours up to which a peer follows up what others name to it. More: finds chunks sooner when many die at once; costs connections. */
+  readonly wantedNeighbours: number
+  /** The least time between two attempts to reach the origin for what nobody else has, ms; doubled each time that it fails. */
+  readonly originConnectMs: number
+  /** How long a neighbour that nothing passes to or from is kept when neighbours are many, ms. */
+  readonly idleNeighbourMs: number
   /** Bytes that are held while their manifest entries are not known. */
   readonly maxUnverifiedBytes: number
   /** Runs that one pick looks at. */
@@ -96,6 +114,10 @@ export const DEFAULT_PEER_LIMITS: PeerLimits = {
   minRequestTimeoutMs: 3000,
   maxStrikes: 3,
   silentBanMs: 30_000,
+  peersIntervalMs: 2000,
+  wantedNeighbours: 8,
+  originConnectMs: 1000,
+  idleNeighbourMs: 10_000,
   maxUnverifiedBytes: 8 * 1024 * 1024,
   pickWindowRuns: 512,
 }

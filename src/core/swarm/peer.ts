@@ -13,14 +13,15 @@
 import { Bitfield } from '../lib/bitfield.ts'
 import type { Random } from '../lib/random.ts'
 import { Availability } from './availability.ts'
+import { Contacts } from './contacts.ts'
 import type { ContentView } from './content-view.ts'
 import { Downloads } from './download.ts'
-import { MAX_STRIPES, splitRanges, type PlanMessage, type Ranges, type SwarmMessage } from './frames.ts'
+import { MAX_NAMED_PEERS, MAX_STRIPES, splitRanges, type NamedPeer, type PlanMessage, type Ranges, type SwarmMessage } from './frames.ts'
 import { Neighbour, type Subscription } from './neighbour.ts'
 import { DEFAULT_PEER_LIMITS, type PeerInput, type PeerLimits, type PeerOptions, type PeerOutput, type PeerStatus } from './peer-types.ts'
 import { covers, takeNext, type ChunkRange } from './upload.ts'
 
-type TimerName = 'tick' | 'have' | 'fastHave' | 'announce' | 'pick'
+type TimerName = 'tick' | 'have' | 'fastHave' | 'announce' | 'pick' | 'peers'
 
 /** Chunk indices that a neighbour may announce beyond what the manifest knows so far. */
 const MAX_CHUNKS = 4 * 1024 * 1024
@@ -59,9 +60,7 @@ export class SwarmPeer {
   /** Per stripe the planned parent's id; empty before there is a plan. */
   parents: (string | undefined)[] = []
   stripes = 1
-  /** Addresses by id, from the plan. */
-  #known: Map<string, string> = new Map()
-  #origins: Set<string> = new Set()
+  readonly #contacts: Contacts
   readonly #downloads: Downloads
   readonly #outputs: PeerOutput[] = []
   readonly #timers: Map<TimerName, number> = new Map()
@@ -74,8 +73,6 @@ export class SwarmPeer {
   #leadSince: number = Infinity
   /** Until when the origin does not hold stripes back, ms. */
   #freeUntil = 0
-  /** Neighbours that were dropped, and until when, ms. */
-  readonly #banned: Map<string, number> = new Map()
   #lostPeers: string[] = []
   #unverified: UnverifiedData[] = []
   #unverifiedBytes = 0
@@ -102,11 +99,12 @@ export class SwarmPeer {
     this.runChunks = options.content.runChunks
     this.availability = new Availability(this.runChunks)
     this.#released = new Bitfield(options.content.knownChunks)
+    this.#contacts = new Contacts(options.id, this.limits)
     this.#downloads = new Downloads(this)
     this.#startedAt = now
     this.#lastProgressAt = now
     this.#manifestGrewAt = now
-    for (let from = have.nextSet(0); from < have.length; ) {
+    for (let from = have.nextSet(0); from < have.length;) {
       const end = have.nextClear(from)
       this.#log.push(from, end - from)
       this.#haveBytes += this.content.rangeBytes(from, end - from)
@@ -154,7 +152,7 @@ export class SwarmPeer {
       case 'message':
         return this.#message(input.from, input.message, now)
       case 'neighbour-up':
-        return this.#neighbourUp(input.id, now)
+        return this.#neighbourUp(input.id, input.address, now)
       case 'neighbour-down':
         return this.#neighbourDown(input.id, now)
       case 'stored':
@@ -167,6 +165,10 @@ export class SwarmPeer {
         return this.#lost(input.firstChunk, input.count)
       case 'reused':
         return this.#reused(input.upTo)
+      case 'tracker':
+        if (!input.isUp) this.#timers.set('peers', now)
+        else if (this.#timers.delete('peers')) this.#announceAgain(now)
+        return
     }
   }
 
@@ -190,6 +192,10 @@ export class SwarmPeer {
           break
         case 'pick':
           this.#downloads.pick(now)
+          break
+        case 'peers':
+          this.#timers.set('peers', now + this.limits.peersIntervalMs)
+          this.#namePeers()
           break
       }
     }
@@ -216,12 +222,14 @@ export class SwarmPeer {
 
   /** Drops a neighbour: for good when it lied, else until `untilMs`. */
   misbehaved(id: string, reason: string, untilMs: number = Infinity): void {
-    this.#banned.set(id, Math.max(untilMs, this.#banned.get(id) ?? 0))
+    this.#contacts.ban(id, untilMs)
     this.#outputs.push({ type: 'misbehaved', id, reason })
   }
 
-  #isBanned(id: string, now: number): boolean {
-    return (this.#banned.get(id) ?? -Infinity) > now
+  /** Something is missing that only the origin may have: connects to it, now and then. */
+  reachOrigin(now: number): void {
+    const origin = this.#contacts.originToTry((id) => this.neighbours.has(id), now)
+    if (origin !== undefined) this.#outputs.push({ type: 'connect', ...origin })
   }
 
   pickSoon(now: number): void {
@@ -234,8 +242,9 @@ export class SwarmPeer {
 
   // ---- neighbours ----
 
-  #neighbourUp(id: string, now: number): void {
-    if (this.#isBanned(id, now)) {
+  #neighbourUp(id: string, address: string | undefined, now: number): void {
+    this.#contacts.connected(id)
+    if (this.#contacts.isBanned(id, now)) {
       this.#outputs.push({ type: 'misbehaved', id, reason: 'it was dropped from this content before' })
       return
     }
@@ -244,8 +253,9 @@ export class SwarmPeer {
       this.send(id, { type: 'close', reason: `${this.limits.maxNeighbours} neighbours are the limit` })
       return
     }
-    const neighbour = new Neighbour(id, this.content.knownChunks)
-    neighbour.isOrigin = this.#origins.has(id)
+    const neighbour = new Neighbour(id, address ?? this.#contacts.addressOf(id), this.content.knownChunks)
+    neighbour.isOrigin = this.#contacts.isOrigin(id)
+    neighbour.activeAt = now
     this.neighbours.set(id, neighbour)
     this.#tellHave(neighbour)
     this.#subscribe(neighbour, now)
@@ -253,15 +263,20 @@ export class SwarmPeer {
 
   #neighbourDown(id: string, now: number): void {
     const neighbour = this.neighbours.get(id)
+    this.#contacts.failed(id, neighbour !== undefined, now)
     if (neighbour === undefined) {
-      if (this.#known.has(id)) this.#reportLost(id, now)
+      if (this.#contacts.isPlanned(id)) this.#reportLost(id, now)
       return
     }
-    this.neighbours.delete(id)
+    this.#leave(neighbour, now)
+    this.#reportLost(id, now)
+  }
+
+  #leave(neighbour: Neighbour, now: number): void {
+    this.neighbours.delete(neighbour.id)
     if (!neighbour.isOrigin) this.availability.remove(neighbour.announced, this.content.knownChunks)
     this.#downloads.neighbourGone(neighbour)
-    if (this.#manifestParent === id) this.#replaceManifestParent(now)
-    this.#reportLost(id, now)
+    if (this.#manifestParent === neighbour.id) this.#replaceManifestParent(now)
     this.pickSoon(now)
   }
 
@@ -284,14 +299,15 @@ export class SwarmPeer {
     this.stripes = plan.stripes
     this.parents = plan.parents.map((index) => (index < 0 ? undefined : plan.peers[index]?.id))
     this.#downloads.planned(now)
-    this.#known = new Map()
+    this.#contacts.plan(plan.peers)
     for (const peer of plan.peers) {
-      if (peer.id === this.options.id || this.#isBanned(peer.id, now)) continue
-      this.#known.set(peer.id, peer.address)
-      if (peer.isOrigin) this.#origins.add(peer.id)
+      if (peer.id === this.options.id || this.#contacts.isBanned(peer.id, now)) continue
       const neighbour = this.neighbours.get(peer.id)
-      if (neighbour === undefined) this.#outputs.push({ type: 'connect', id: peer.id, address: peer.address })
-      else if (peer.isOrigin && !neighbour.isOrigin) {
+      if (neighbour === undefined) {
+        // A thousand peers would be a thousand connections at the origin: only its children need one, the others when they must ask it.
+        const isNeeded = !peer.isOrigin || this.parents.includes(peer.id)
+        if (isNeeded) this.#outputs.push({ type: 'connect', id: peer.id, address: peer.address })
+      } else if (peer.isOrigin && !neighbour.isOrigin) {
         this.availability.remove(neighbour.announced, this.content.knownChunks)
         neighbour.isOrigin = true
       }
@@ -351,7 +367,12 @@ export class SwarmPeer {
   #message(from: string, message: SwarmMessage, now: number): void {
     const neighbour = this.neighbours.get(from)
     if (message.type === 'plan') return this.#plan(message, now)
+    if (message.type === 'close') {
+      this.#outputs.push({ type: 'closed', by: from, reason: message.reason })
+      return this.#neighbourDown(from, now)
+    }
     if (neighbour === undefined) return
+    if (message.type !== 'have') neighbour.activeAt = now
     switch (message.type) {
       case 'data':
         return this.#data(neighbour, message.firstChunk, message.count, message.payload, now)
@@ -383,8 +404,12 @@ export class SwarmPeer {
         this.#grow(now)
         return
       }
-      case 'close':
-        return this.#neighbourDown(from, now)
+      case 'peers':
+        // More often than they are due, they are not looked at: each may cost connections.
+        if (now - neighbour.namedPeersAt < this.limits.peersIntervalMs / 2) return
+        neighbour.namedPeersAt = now
+        for (const peer of this.#contacts.follow(message.peers, this.neighbours, now)) this.#outputs.push({ type: 'connect', ...peer })
+        return
       case 'open':
       case 'announce':
         return
@@ -451,7 +476,7 @@ export class SwarmPeer {
   /** The origin leaves to others what it has handed out before: it sends each chunk about once. */
   #withhold(neighbour: Neighbour): void {
     const ranges: number[] = []
-    for (let from = this.#released.nextSet(0); from < this.#released.length; ) {
+    for (let from = this.#released.nextSet(0); from < this.#released.length;) {
       const end = this.#released.nextClear(from)
       for (let chunk = from; chunk < end; chunk++) {
         if (neighbour.served.has(chunk)) continue
@@ -688,8 +713,37 @@ export class SwarmPeer {
     return slow.length > 1 && slow.length * 2 > children ? [this.options.id] : slow
   }
 
+  /** The tracker is another one or knows nothing: tells it all, at once. */
+  #announceAgain(now: number): void {
+    this.#lastAnnounceKey = ''
+    if (!this.options.isOrigin) this.#timers.set('announce', now)
+  }
+
+  /** Tells neighbours of each other: without a tracker this is how those whose neighbours died find new ones. */
+  #namePeers(): void {
+    const live: NamedPeer[] = []
+    for (const { id, address, isOrigin } of this.neighbours.values()) if (address !== undefined && !isOrigin) live.push({ id, address })
+    for (const neighbour of this.neighbours.values()) {
+      const others = this.random.shuffle(live.filter((peer) => peer.id !== neighbour.id)).slice(0, MAX_NAMED_PEERS)
+      if (others.length > 0) this.send(neighbour.id, { type: 'peers', peers: others })
+    }
+  }
+
+  /** When there are many neighbours, those that nothing passes to or from make room for others. */
+  #dropIdle(now: number): void {
+    for (const neighbour of this.neighbours.values()) {
+      if (this.neighbours.size * 2 <= this.limits.maxNeighbours) return
+      if (now - neighbour.activeAt < this.limits.idleNeighbourMs || this.#contacts.isPlanned(neighbour.id)) continue
+      if (neighbour.mask !== 0 || neighbour.isManifestParent || neighbour.outstanding.size > 0 || neighbour.asked.length > 0) continue
+      if ((neighbour.subscription?.mask ?? 0) !== 0 || neighbour.manifestFrom >= 0) continue
+      this.send(neighbour.id, { type: 'close', reason: 'nothing was exchanged for a while, and others want the place' })
+      this.#leave(neighbour, now)
+    }
+  }
+
   #tick(now: number): void {
     this.#timers.set('tick', now + this.limits.tickMs)
+    this.#dropIdle(now)
     if (this.options.isOrigin) {
       for (const neighbour of this.neighbours.values()) if (neighbour.subscription !== undefined) this.#offer(neighbour)
     }
