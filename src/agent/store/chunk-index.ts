@@ -97,27 +97,34 @@ export class ChunkIndex<Owner extends object> {
     return places
   }
 
-  /** Puts a place in; where the key has two already, it replaces the older one; one in the same range is enough. */
+  /** Puts a place in. Where the key has two already it takes the older one's slot; one in the same range is enough. */
   #insert(key: number, place: number): void {
     const mask = this.#keys.length - 1
     const range = this.#ranges.at(-1) as Range<Owner>
     let matches = 0
     let oldestSlot = -1
+    let deadSlot = -1
     let slot = key & mask
     for (; this.#places[slot] !== 0; slot = (slot + 1) & mask) {
       if (this.#keys[slot] !== key) continue
       const other = (this.#places[slot] as number) - 1
       if (other >= range.base) return
+      if (this.#rangeOf(other)?.owner === undefined) {
+        deadSlot = slot
+        continue
+      }
       matches++
       if (oldestSlot < 0 || other < (this.#places[oldestSlot] as number) - 1) oldestSlot = slot
     }
     if (matches >= PLACES_PER_HASH) {
       this.#places[oldestSlot] = place + 1
-      return
+    } else if (deadSlot >= 0) {
+      this.#places[deadSlot] = place + 1
+    } else {
+      this.#keys[slot] = key
+      this.#places[slot] = place + 1
+      this.#used++
     }
-    this.#keys[slot] = key
-    this.#places[slot] = place + 1
-    this.#used++
   }
 
   /** Makes the table anew without what was removed, larger if that isn't enough; false when it is at its largest. */

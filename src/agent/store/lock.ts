@@ -11,6 +11,8 @@
  *
  * A holder in another container (another pid namespace) cannot be looked up. It touches its lock file every
  * `heartbeatMs`; one who finds such a lock watches it for `foreignMs`, and only an untouched one counts as dead.
+ *
+ * Beside the lock there is `reserve`, 64 KiB that are given up when the disk has no room for the lock.
  */
 import * as fs from 'node:fs'
 import { createHash, randomBytes } from 'node:crypto'
@@ -35,6 +37,10 @@ export interface LockTimes {
   foreignMs: number
 }
 
+/** A file that is there to be removed when the disk is full. */
+const RESERVE = 'reserve'
+const RESERVE_BYTES = 64 * 1024
+
 const TIMES: LockTimes = { heartbeatMs: 2_000, foreignMs: 7_000 }
 
 /** A data directory held by this opener. */
@@ -53,6 +59,7 @@ export async function lockDirectory(directory: string, onLost: () => void, times
   const path = join(directory, 'lock')
   const self = describeSelf()
   await acquire(directory, 'lock', self, times)
+  keepReserve(directory)
   let isHeld = true
   const lose = (): void => {
     if (!isHeld) return
@@ -109,14 +116,8 @@ async function acquire(directory: string, name: string, self: Holder, times: Loc
 /** Writes `self` aside and gives it the name `path`; false when `how` is link and the name is taken. */
 function publish(directory: string, path: string, self: Holder, how: 'link' | 'rename'): boolean {
   const aside = join(directory, `lock.new-${self.nonce}`)
-  const fd = fs.openSync(aside, 'w', 0o644)
   try {
-    fs.writeSync(fd, `${JSON.stringify(self)}\n`)
-    fs.fsyncSync(fd)
-  } finally {
-    fs.closeSync(fd)
-  }
-  try {
+    writeAside(aside, directory, self)
     if (how === 'rename') {
       fs.renameSync(aside, path)
       return true
@@ -128,6 +129,39 @@ function publish(directory: string, path: string, self: Holder, how: 'link' | 'r
     throw error
   } finally {
     fs.rmSync(aside, { force: true })
+  }
+}
+
+/** On a full disk the reserve makes room: an agent that cannot start is one through which nobody can free space. */
+function writeAside(aside: string, directory: string, self: Holder): void {
+  const text = `${JSON.stringify(self)}\n`
+  try {
+    writeSynced(aside, text)
+  } catch (error) {
+    if (errnoName(error) !== 'ENOSPC' && errnoName(error) !== 'EDQUOT') throw error
+    fs.rmSync(join(directory, RESERVE), { force: true })
+    writeSynced(aside, text)
+  }
+}
+
+function writeSynced(path: string, text: string | Uint8Array): void {
+  const fd = fs.openSync(path, 'w', 0o644)
+  try {
+    fs.writeFileSync(fd, text)
+    fs.fsyncSync(fd)
+  } finally {
+    fs.closeSync(fd)
+  }
+}
+
+/** Makes the reserve anew when it was used up; on a disk that is still full there is none. */
+function keepReserve(directory: string): void {
+  const path = join(directory, RESERVE)
+  if (fs.existsSync(path)) return
+  try {
+    writeSynced(path, Buffer.alloc(RESERVE_BYTES, 1))
+  } catch {
+    fs.rmSync(path, { force: true }) // a full disk: the next start tries again
   }
 }
 

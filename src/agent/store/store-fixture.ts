@@ -3,7 +3,8 @@
  * directories that go away again.
  */
 import { blake3 } from '@napi-rs/blake-hash'
-import { createPrivateKey, createPublicKey, generateKeyPairSync, sign, verify } from 'node:crypto'
+import { spawnSync } from 'node:child_process'
+import { createPrivateKey, createPublicKey, generateKeyPairSync, sign, verify, type KeyObject } from 'node:crypto'
 import * as fs from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -28,9 +29,13 @@ export function hash(bytes: Uint8Array): Uint8Array {
   return blake3(bytes)
 }
 
+const publicKeys = new Map<string, KeyObject>()
+
 /** Ed25519 with raw public keys. */
 export function verifySignature(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean {
-  const key = createPublicKey({ format: 'jwk', key: { kty: 'OKP', crv: 'Ed25519', x: Buffer.from(publicKey).toString('base64url') } })
+  const x = Buffer.from(publicKey).toString('base64url')
+  const key = publicKeys.get(x) ?? createPublicKey({ format: 'jwk', key: { kty: 'OKP', crv: 'Ed25519', x } })
+  publicKeys.set(x, key)
   return verify(null, message, key, signature)
 }
 
@@ -101,10 +106,15 @@ export async function put(store: Store, sample: Sample, name: string = 'sample')
 }
 
 /** A directory that is removed after the test. */
-export function temporaryDirectory(context: TestContext): string {
-  const path = fs.mkdtempSync(join(tmpdir(), 'polycast-store-'))
+export function temporaryDirectory(context: TestContext, parent: string = tmpdir()): string {
+  const path = fs.mkdtempSync(join(parent, 'polycast-store-'))
   context.after(() => fs.rmSync(path, { recursive: true, force: true }))
   return path
+}
+
+/** The same in memory where there is such a place: for tests that open thousands of stores, each with its fsyncs. */
+export function fastDirectory(context: TestContext): string {
+  return temporaryDirectory(context, fs.existsSync('/dev/shm') ? '/dev/shm' : tmpdir())
 }
 
 /** A store that is closed after the test, with the events that it reported. */
@@ -119,9 +129,37 @@ export async function openSample(
   return { store, events }
 }
 
-/** What a crash leaves: a copy of the data directory as it is now, times of change included, without its lock. */
-export function crashCopy(context: TestContext, directory: string): string {
-  const copy = temporaryDirectory(context)
-  fs.cpSync(directory, copy, { recursive: true, preserveTimestamps: true, filter: (source) => !/\/lock(\.|$)/.test(source) })
-  return copy
+/** What a crash leaves, at `copy`: the data directory as it is now without its lock. Times of change survive in whole seconds. */
+export function copyDataDirectory(directory: string, copy: string): void {
+  for (const entry of fs.readdirSync(directory, { withFileTypes: true })) {
+    if (entry.name.startsWith('lock')) continue
+    const [from, to] = [join(directory, entry.name), join(copy, entry.name)]
+    if (entry.isDirectory()) {
+      fs.mkdirSync(to)
+      copyDataDirectory(from, to)
+    } else {
+      fs.copyFileSync(from, to)
+      const { mtime } = fs.statSync(from)
+      fs.utimesSync(to, mtime, mtime)
+    }
+  }
+}
+
+/** A file system in memory of that size, unmounted after the test; undefined, and the test skipped with a word, where this user may not mount. */
+export function mountDisk(context: TestContext, options: string): string | undefined {
+  const path = fs.mkdtempSync(join(tmpdir(), 'polycast-disk-'))
+  const { status, stderr, error } = spawnSync('mount', ['-t', 'tmpfs', '-o', options, 'tmpfs', path], { encoding: 'utf8' })
+  if (status !== 0) {
+    fs.rmdirSync(path)
+    const why = `NOT TESTED: a small file system cannot be mounted here: ${error?.message ?? stderr.trim()}`
+    process.stderr.write(`${context.name}: ${why}\n`)
+    context.skip(why)
+    return undefined
+  }
+  context.after(() => {
+    const { status: left } = spawnSync('umount', [path])
+    if (left !== 0) throw new Error(`${path} is still mounted`)
+    fs.rmdirSync(path)
+  })
+  return path
 }

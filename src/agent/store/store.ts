@@ -2,7 +2,7 @@
  * The contents that a node holds, in one data directory: made, found, evicted, kept through crashes. Not the network, nor
  * who wants what: the data plane asks. Used by one thread of one process, which holds the directory's lock.
  *
- *   DIR/lock                       lock.ts
+ *   DIR/lock, DIR/reserve          lock.ts
  *   DIR/journal                    journal.ts: what is complete, pinned, used when
  *   DIR/contents/ID/data           the bytes: a plain file, with holes while it is partial
  *   DIR/contents/ID/manifest       manifest-file.ts
@@ -415,7 +415,7 @@ class StoreOnDisk implements Store, ContentHost {
   /** Whether a path is one of the store's own, which no output may replace. */
   #isOwn(parent: string, name: string): boolean {
     const directory = fs.realpathSync(this.directory)
-    if (parent === directory) return /^(contents$|lock($|\.)|journal($|\.))/.test(name)
+    if (parent === directory) return /^(contents$|reserve$|lock($|\.)|journal($|\.))/.test(name)
     return `${parent}/`.startsWith(`${directory}/contents/`)
   }
 
