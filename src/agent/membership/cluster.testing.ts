@@ -1,7 +1,7 @@
 /** Member lists on loopback with one clock that tests move, and raw connections to annoy them. */
 
 import assert from 'node:assert/strict'
-import { connect } from 'node:net'
+import { connect, createServer } from 'node:net'
 import { ManualClock } from '../manual-clock.ts'
 import { MemberList } from './member-list.ts'
 import type { Socket } from 'node:net'
@@ -109,6 +109,24 @@ export function claim(changes: Partial<MemberRecord>): MemberRecord {
   }
 }
 
+/** A server on loopback that does with connections what a test wants; its port. */
+export async function listen(t: TestContext, onConnection: (socket: Socket) => void): Promise<number> {
+  const sockets = new Set<Socket>()
+  const server = createServer((socket) => {
+    sockets.add(socket)
+    socket.on('error', () => socket.destroy())
+    onConnection(socket)
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  t.after(() => {
+    for (const socket of sockets) socket.destroy()
+    server.close()
+  })
+  const address = server.address()
+  assert.ok(address !== null && typeof address === 'object')
+  return address.port
+}
+
 /** A connection that says whatever a test wants. */
 export class RawLink {
   readonly messages: Message[] = []
@@ -150,6 +168,10 @@ export class RawLink {
 
   send(...messages: Message[]): void {
     this.write(messages.map((message) => `${JSON.stringify(message)}\n`).join(''))
+  }
+
+  end(): void {
+    this.#socket.end()
   }
 
   write(text: string): void {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Cluster, RawLink, TIMES, addressOf, claim, statusOf, whenStatus } from './cluster.testing.ts'
+import { Cluster, RawLink, TIMES, addressOf, claim, listen, statusOf, whenStatus } from './cluster.testing.ts'
 import { MAX_LINE_CHARACTERS } from './messages.ts'
 import type { TestContext } from 'node:test'
 import type { MemberList } from './member-list.ts'
@@ -155,21 +155,13 @@ test('whoever asks who is there gets an answer and nothing else', async (t) => {
 test('an agent that is joined and answers nonsense is a failed join with its reason', async (t) => {
   const cluster = new Cluster(t)
   const n1 = await cluster.start('n1')
-  const { createServer } = await import('node:net')
   for (const answer of [
     'HTTP/1.1 400 Bad Request\r\n\r\n',
     '{"type":"ping"}\n',
     `${JSON.stringify({ type: 'welcome', protocol: 9, member: claim({}) })}\n`,
   ]) {
-    const server = createServer((socket) => {
-      socket.on('error', () => socket.destroy())
-      socket.end(answer)
-    })
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-    t.after(() => server.close())
-    const address = server.address()
-    assert.ok(address !== null && typeof address === 'object')
-    await assert.rejects(n1.join([`127.0.0.1:${address.port}`]), { code: 'join-failed' })
+    const port = await listen(t, (socket) => socket.end(answer))
+    await assert.rejects(n1.join([`127.0.0.1:${port}`]), { code: 'join-failed' })
   }
   await assertWorks(cluster, n1)
   assert.match(addressOf(n1), /^127\.0\.0\.1:\d+$/)

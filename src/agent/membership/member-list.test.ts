@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { MemberList } from './member-list.ts'
-import { Cluster, RawLink, TIMES, addressOf, claim, statusOf, when, whenStatus } from './cluster.testing.ts'
+import { Cluster, RawLink, TIMES, addressOf, claim, listen, statusOf, when, whenStatus } from './cluster.testing.ts'
 import type { PolycastError } from '../errors.ts'
 
 function names(list: MemberList): string[] {
@@ -40,6 +40,23 @@ test('who joins one learns of all, and all learn of it', async (t) => {
   await whenStatus(n1, 'n3', 'alive')
 })
 
+test('two that join each other at the same time keep one link, and neither suspects the other', async (t) => {
+  for (const [a, b] of [
+    ['n1', 'n2'],
+    ['n2', 'n1'],
+  ] as const) {
+    const cluster = new Cluster(t)
+    const [one, other] = [await cluster.start(a), await cluster.start(b)]
+    const seen: string[] = []
+    for (const list of [one, other]) list.onChange((member) => seen.push(member.status))
+    assert.deepEqual(await Promise.all([one.join([addressOf(other)]), other.join([addressOf(one)])]), [1, 1])
+    let passes = 0
+    await cluster.pass(() => ++passes > 200, 100)
+    assert.deepEqual([one.linkCount, other.linkCount, one.self.incarnation, other.self.incarnation], [1, 1, 1, 1])
+    assert.deepEqual(seen, ['alive', 'alive'])
+  }
+})
+
 test('a killed member is suspected at once, dead after a while, and alive again with a higher incarnation', async (t) => {
   const cluster = new Cluster(t)
   const n1 = await cluster.start('n1')
@@ -73,6 +90,16 @@ test('a member that sends no sign of life is suspected', async (t) => {
   assert.ok(silent.messages.some((message) => message.type === 'ping'))
 })
 
+test('a member whose link breaks is suspected at once, even where its port does not say no', async (t) => {
+  const cluster = new Cluster(t)
+  const n1 = await cluster.start('n1')
+  const gossipPort = await listen(t, () => undefined)
+  const link = await RawLink.greeted(t, n1, claim({ name: 'mute', gossipPort }))
+  link.end()
+  await whenStatus(n1, 'mute', 'suspect')
+  await cluster.pass(() => statusOf(n1, 'mute') === 'dead')
+})
+
 test('signs of life keep members alive', async (t) => {
   const cluster = new Cluster(t)
   const n1 = await cluster.start('n1')
@@ -90,7 +117,10 @@ test('a process that stood still suspects nobody for it', async (t) => {
   const cluster = new Cluster(t)
   const n1 = await cluster.start('n1')
   const lively = await RawLink.greeted(t, n1, claim({ name: 'lively' }))
+  lively.send({ type: 'members', members: [claim({ name: 'doubted', status: 'suspect' })] })
+  await whenStatus(n1, 'doubted', 'suspect')
   cluster.clock.stall(60_000)
+  assert.equal(statusOf(n1, 'doubted'), 'suspect')
   lively.send({ type: 'members', members: [claim({ name: 'marker' })] })
   await whenStatus(n1, 'marker', 'alive')
   assert.equal(statusOf(n1, 'lively'), 'alive')
@@ -152,11 +182,18 @@ test('of two agents of one name in halves that meet, the one that started first 
   const [second, right] = [await cluster.start('twin'), await cluster.start('right')]
   await left.join([addressOf(first)])
   await right.join([addressOf(second)])
+  // The younger one has contradicted something already, so that its incarnation is the higher one.
+  const liar = await RawLink.greeted(t, second, claim({ name: 'liar' }))
+  const record = liar.messages.flatMap((message) => (message.type === 'members' ? message.members : [])).find(({ name }) => name === 'twin')
+  assert.ok(record)
+  liar.send({ type: 'members', members: [{ ...record, status: 'suspect', incarnation: 6 }] })
+  await when([second], () => second.self.incarnation === 7)
   const told = new Promise<PolycastError>((resolve) => second.onConflict(resolve))
   await left.join([addressOf(right)])
   assert.equal((await told).code, 'name-conflict')
   const holder = (list: MemberList): number | undefined => list.members().find((member) => member.name === 'twin')?.gossipPort
   await when([left, right], () => [left, right].every((list) => holder(list) === first.self.gossipPort))
+  assert.deepEqual([first.self.incarnation, second.self.incarnation], [8, 7])
 })
 
 test('a member that leaves is known to have left, at once and by all', async (t) => {
@@ -201,14 +238,12 @@ test('joining nobody who answers fails with the reasons, and goes on until someb
 test('an agent that does not answer in time is a failure with that reason', async (t) => {
   const cluster = new Cluster(t)
   const n1 = await cluster.start('n1')
-  const { createServer } = await import('node:net')
-  const mute = createServer()
-  await new Promise<void>((resolve) => mute.listen(0, '127.0.0.1', resolve))
-  t.after(() => mute.close())
-  const accepted = new Promise((resolve) => mute.once('connection', resolve))
-  const address = mute.address()
-  assert.ok(address !== null && typeof address === 'object')
-  const joining = assert.rejects(n1.join([`127.0.0.1:${address.port}`]), { code: 'join-failed', message: /no answer within 5000 ms/ })
+  let accept: () => void = () => undefined
+  const accepted = new Promise<void>((resolve) => {
+    accept = resolve
+  })
+  const port = await listen(t, () => accept())
+  const joining = assert.rejects(n1.join([`127.0.0.1:${port}`]), { code: 'join-failed', message: /no answer within 5000 ms/ })
   await accepted
   cluster.clock.advance(TIMES.dialTimeoutMs)
   await joining
@@ -241,11 +276,15 @@ test('a dead member that is back without joining anybody is found again', async 
 test('the end of a member that no link leads to is found by probes', async (t) => {
   const cluster = new Cluster(t)
   const n1 = await cluster.start('n1')
+  const others = await Promise.all(['n2', 'n3', 'n4', 'n5'].map((name) => cluster.join(name, n1)))
+  const all = [n1, ...others]
+  await cluster.pass(() => all.every((list) => list.linkCount === 4))
   const teller = await RawLink.greeted(t, n1, claim({ name: 'teller' }))
-  const members = Array.from({ length: 8 }, (_, index) => claim({ name: `m${index}`, gossipPort: 1 }))
-  teller.send({ type: 'members', members })
+  const ghosts = Array.from({ length: 4 }, (_, index) => claim({ name: `ghost${index}`, gossipPort: index + 1 }))
+  teller.send({ type: 'members', members: ghosts }, { type: 'bye', reason: 'left', text: '' })
   await when([n1], () => n1.members().length === 10)
-  await cluster.pass(() => members.every(({ name }) => statusOf(n1, name) === 'dead'))
+  await cluster.pass(() => ghosts.every(({ name }) => statusOf(n1, name) === 'dead'))
+  assert.ok(others.every((list) => statusOf(n1, list.self.name) === 'alive'))
 })
 
 test('a member with as many links as it takes names others to turn to', async (t) => {

@@ -282,19 +282,15 @@ export class MemberList implements Membership {
       link.sendRecords(this.#pick(others, 32))
       return link.bye('full', 'this agent has as many links as it takes')
     }
-    // An earlier agent of this name is gone: the new one has to begin above what was said of it.
-    const former = this.#roster.get(member.name)
-    const above = former !== undefined && former.instance !== member.instance ? { above: former.incarnation } : {}
-    link.send({ type: 'welcome', protocol: PROTOCOL, member: copyOf(own), ...above })
+    link.send({ type: 'welcome', protocol: PROTOCOL, member: copyOf(own) })
     this.#establish(link, member)
   }
 
-  #welcomed(link: Link, { protocol, member, above }: Extract<Message, { type: 'welcome' }>): void {
+  #welcomed(link: Link, { protocol, member }: Extract<Message, { type: 'welcome' }>): void {
     if (protocol !== PROTOCOL) return link.bye('protocol', `this agent speaks version ${PROTOCOL} of the protocol, not ${protocol}`)
     if (member.name === this.#self.record.name) return link.bye('self', 'an agent does not link to its own name')
     const target = this.#dialer.targetOf(link)
     if (target !== undefined) target.memberName = member.name
-    if (above !== undefined) this.#riseAbove(above)
     this.#establish(link, member)
   }
 

@@ -21,7 +21,6 @@ test('every message survives its line', () => {
   const messages: Message[] = [
     { type: 'hello', protocol: 1, member: RECORD },
     { type: 'welcome', protocol: 1, member: RECORD },
-    { type: 'welcome', protocol: 1, member: RECORD, above: 3 },
     { type: 'members', members: [RECORD, { ...RECORD, name: 'n2', status: 'left' }] },
     { type: 'synced' },
     { type: 'ping' },

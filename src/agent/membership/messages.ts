@@ -34,8 +34,8 @@ export interface MemberRecord extends Omit<Member, 'isSeed'> {
 export type Message =
   /** The dialer's first line: its own record. */
   | { type: 'hello'; protocol: number; member: MemberRecord }
-  /** The answer; `above` is an incarnation that an earlier agent of the dialer's name had, which is gone for certain. */
-  | { type: 'welcome'; protocol: number; member: MemberRecord; above?: number | undefined }
+  /** The answer: the acceptor's. */
+  | { type: 'welcome'; protocol: number; member: MemberRecord }
   /** Records that are new to the sender, or all that it has. */
   | { type: 'members'; members: MemberRecord[] }
   /** All records that the sender had when the link began were sent. */
@@ -72,7 +72,7 @@ const recordSchema: z.ZodType<MemberRecord> = z.object({
 
 const messageSchema: z.ZodType<Message> = z.discriminatedUnion('type', [
   z.object({ type: z.literal('hello'), protocol: z.int(), member: recordSchema }),
-  z.object({ type: z.literal('welcome'), protocol: z.int(), member: recordSchema, above: z.int().max(MAX_INCARNATION).optional() }),
+  z.object({ type: z.literal('welcome'), protocol: z.int(), member: recordSchema }),
   z.object({ type: z.literal('members'), members: z.array(recordSchema).max(MAX_RECORDS) }),
   z.object({ type: z.literal('synced') }),
   z.object({ type: z.literal('ping') }),
