@@ -16,6 +16,7 @@ import type { Signer } from '../../core/content/primitives.ts'
 import { encodeTree, sortTree, treeFileBytes, type TreeEntry } from '../../core/content/tree.ts'
 import { concatBytes } from '../../core/lib/bytes.ts'
 import { Random } from '../../core/lib/random.ts'
+import { removeTree } from './output-tree.ts'
 import { openStore, type Store, type StoredContent, type StoreEvent, type StoreOptions } from './store.ts'
 
 /** A content as its author has it. */
@@ -108,7 +109,7 @@ export async function put(store: Store, sample: Sample, name: string = 'sample')
 /** A directory that is removed after the test. */
 export function temporaryDirectory(context: TestContext, parent: string = tmpdir()): string {
   const path = fs.mkdtempSync(join(parent, 'polycast-store-'))
-  context.after(() => fs.rmSync(path, { recursive: true, force: true }))
+  context.after(() => removeTree(path))
   return path
 }
 
@@ -116,6 +117,8 @@ export function temporaryDirectory(context: TestContext, parent: string = tmpdir
 export function fastDirectory(context: TestContext): string {
   return temporaryDirectory(context, fs.existsSync('/dev/shm') ? '/dev/shm' : tmpdir())
 }
+
+const openStores = new WeakMap<TestContext, Store[]>()
 
 /** A store that is closed after the test, with the events that it reported. */
 export async function openSample(
@@ -125,6 +128,7 @@ export async function openSample(
 ): Promise<{ store: Store; events: StoreEvent[] }> {
   const events: StoreEvent[] = []
   const store = await openStore({ directory, hash, verify: verifySignature, onEvent: (event) => events.push(event), ...options })
+  openStores.set(context, [...(openStores.get(context) ?? []), store])
   context.after(() => store.close())
   return { store, events }
 }
@@ -156,7 +160,9 @@ export function mountDisk(context: TestContext, options: string): string | undef
     context.skip(why)
     return undefined
   }
-  context.after(() => {
+  context.after(async () => {
+    // Hooks run in the order of their making, and the stores in here were opened after it.
+    for (const store of openStores.get(context) ?? []) await store.close()
     const { status: left } = spawnSync('umount', [path])
     if (left !== 0) throw new Error(`${path} is still mounted`)
     fs.rmdirSync(path)
