@@ -8,7 +8,7 @@
 import type { PolycastError } from '../errors.ts'
 import type { Member } from './member.ts'
 
-export type { Member, MemberStatus } from './member.ts'
+export type { Member } from './member.ts'
 
 /** The view that one node has of the cluster. */
 export interface Membership {
