@@ -24,7 +24,7 @@ import { progressParams, receiptParams } from './messages.ts'
 import type { ReceiptParams } from './messages.ts'
 import { Openings } from './openings.ts'
 import { Outbound } from './outbound.ts'
-import type { OutboundParts } from './outbound.ts'
+import type { DeliveryObserver, OutboundParts } from './outbound.ts'
 import { Publications } from './publications.ts'
 import { infoOf } from './receivers.ts'
 import { isReceiver, namesOf, parseSelector } from './selector.ts'
@@ -80,12 +80,15 @@ export interface DeliveriesOptions {
   callTimeoutMs?: number
   /** How long a member may be dead, or not there, before its receipt says unreachable. Default: 30 s. */
   graceMs?: number
+  /** Told of receipts and ends, for the metrics. */
+  observer?: DeliveryObserver
   /** Deliveries received at the same time. Default: 256. */
   maxInbound?: number
 }
 
 const DEFAULT_CALL_TIMEOUT_MS = 10_000
 const DEFAULT_GRACE_MS = 30_000
+const NO_OBSERVER: DeliveryObserver = { receipt: () => undefined, ended: () => undefined }
 const DEFAULT_MAX_INBOUND = 256
 /** Deliveries ordered here that may run at the same time. */
 const MAX_OUTBOUND = 1_000
@@ -143,6 +146,7 @@ export class Deliveries {
       supplies: this.#supplies,
       graceMs: options.graceMs ?? DEFAULT_GRACE_MS,
       callTimeoutMs,
+      observer: options.observer ?? NO_OBSERVER,
     }
     calls.handle('delivery.receipt', receiptParams, (params, from) => this.#serveReceipt(params, from.name))
     calls.handle('delivery.progress', progressParams, ({ id, haveBytes }, from) => {

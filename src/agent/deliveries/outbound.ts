@@ -7,7 +7,7 @@
  * where its content is lost, it asks the receivers how they stand and tells the truth.
  */
 import type { DataPlane, SwarmPeerProgress } from '../data-plane/data-plane.ts'
-import { asPolycastError, fail, isPolycastError, serialiseError } from '../errors.ts'
+import { asPolycastError, fail, serialiseError } from '../errors.ts'
 import type { PolycastError } from '../errors.ts'
 import type { Member } from '../membership/member.ts'
 import type { Calls, ServiceLog } from './calls.ts'
@@ -16,9 +16,8 @@ import type { Catalog, OrderRecord } from './catalog.ts'
 import type { Clock } from '../clock.ts'
 import { pause } from './pause.ts'
 import type { DeliveryEvent, DeliveryInfo, Receipt } from './delivery-info.ts'
-import { Limiter } from './limiter.ts'
-import { nothing, standingResult } from './messages.ts'
-import type { OfferParams } from './messages.ts'
+import { nothing } from './messages.ts'
+import { Offers, remainingMs } from './offers.ts'
 import { infoOf, newReceiver, partialError, receiptFor } from './receivers.ts'
 import type { Receiver } from './receivers.ts'
 import { isReceiver, parseSelector } from './selector.ts'
@@ -37,14 +36,17 @@ export interface OutboundParts {
   /** How long a member may be dead, or not there at all, before its receipt says unreachable. */
   readonly graceMs: number
   readonly callTimeoutMs: number
+  readonly observer: DeliveryObserver
 }
 
-const OFFER_RETRY_FIRST_MS = 200
-const OFFER_RETRY_MOST_MS = 5_000
-/** Offers under way at the same time. */
-const MAX_OFFERS = 256
-/** How often receivers tell their progress where no tracker here does. */
-const RECEIVER_PROGRESS_MS = 1_000
+/** Told of what counts in the metrics. */
+export interface DeliveryObserver {
+  receipt(receipt: Receipt): void
+  ended(delivery: DeliveryInfo): void
+}
+
+/** The pause before the first renewal of a ticket; each further one is twice as long. */
+const RENEW_FIRST_MS = 200
 const PROGRESS_EVENT_MS = 200
 /** Tickets that a delivery may have one after the other. */
 const MAX_ATTEMPTS = 6
@@ -60,7 +62,7 @@ export class Outbound {
   readonly #source: SourceName | undefined
   readonly #receivers = new Map<string, Receiver>()
   readonly #listeners = new Set<(event: DeliveryEvent) => void>()
-  readonly #limiter = new Limiter(MAX_OFFERS)
+  readonly #offers: Offers
   readonly #abort: AbortController
   readonly #throttle: Throttle
   readonly #cleanups: (() => void)[] = []
@@ -86,6 +88,21 @@ export class Outbound {
     this.#throttle = new Throttle(parts.clock, PROGRESS_EVENT_MS, () => {
       this.#tellProgress()
     })
+    this.#offers = new Offers(parts, {
+      order,
+      signal: abort.signal,
+      supply: () => this.#supply ?? this.#supplyError,
+      isWanting: (receiver) => this.#isWanting(receiver),
+      taken: (receiver) => {
+        this.#taken(receiver)
+      },
+      ended: (attempt, receipt) => {
+        this.receipt(attempt, receipt)
+      },
+      refused: (receiver, error) => {
+        this.#settle(receiver, this.#receiptFor(receiver, 'failed', error))
+      },
+    })
     for (const [name, receipt] of Object.entries(order.members)) this.#receivers.set(name, newReceiver(name, receipt ?? undefined))
   }
 
@@ -107,12 +124,12 @@ export class Outbound {
   /** Begins with a supply, or, after a restart, by opening it again. */
   start(supply?: Supply): void {
     const { clock, calls } = this.#parts
-    const remainingMs = this.#remainingMs()
-    if (remainingMs !== undefined) {
+    const leftMs = remainingMs(this.#order, clock)
+    if (leftMs !== undefined) {
       const timeOut = (): void => {
         this.#timeOut()
       }
-      this.#cleanups.push(clock.schedule(remainingMs, timeOut))
+      this.#cleanups.push(clock.schedule(leftMs, timeOut))
     }
     this.#cleanups.push(
       calls.onChange((member) => {
@@ -287,78 +304,17 @@ export class Outbound {
     }
     if (receiver.state === 'ended') receiver.state = 'waiting'
     receiver.isChanged = true
-    receiver.wake.abort()
-    receiver.wake = new AbortController()
-    if (receiver.isOffering || (this.#supply === undefined && this.#supplyError === undefined)) return
-    void this.#offer(receiver)
-  }
-
-  async #offer(receiver: Receiver): Promise<void> {
-    receiver.isOffering = true
-    try {
-      await this.#offerUntilTaken(receiver)
-    } catch (error) {
-      this.#settle(receiver, this.#receiptFor(receiver, 'failed', asPolycastError(error)))
-    } finally {
-      receiver.isOffering = false
-    }
-  }
-
-  /** Until the receiver has taken it. Rejects with why it won't. */
-  async #offerUntilTaken(receiver: Receiver): Promise<void> {
-    const { clock, log } = this.#parts
-    for (let delayMs = OFFER_RETRY_FIRST_MS; ; delayMs = Math.min(delayMs * 2, OFFER_RETRY_MOST_MS)) {
-      const { wake } = receiver
-      const attempt = this.#order.attempt
-      try {
-        const standing = await this.#limiter.run(() => this.#callOffer(receiver))
-        if (!this.#isWanting(receiver)) return
-        if (standing.state === 'ended') {
-          this.receipt(attempt, { ...standing.receipt, member: receiver.name })
-          if (!wake.signal.aborted || !this.#isWanting(receiver)) return
-          continue
-        }
-        if (standing.state === 'unknown')
-          throw this.#supplyError ?? fail('internal', { reason: 'a member does not know an offer that it took' })
-        receiver.state = 'receiving'
-        receiver.isChanged = true
-        this.#throttle.poke()
-        if (!wake.signal.aborted) return
-      } catch (error) {
-        if (!this.#isWanting(receiver)) return
-        if (!isPassing(error)) throw error
-        log.debug({ delivery: this.id, member: receiver.name, reason: error.message }, 'a member did not take the offer; trying again')
-      }
-      await pause(clock, delayMs, AbortSignal.any([wake.signal, this.#abort.signal]))
-      if (!this.#isWanting(receiver)) return
-    }
+    this.#offers.offer(receiver)
   }
 
   #isWanting(receiver: Receiver): boolean {
     return !this.#hasEnded && receiver.receipt === undefined
   }
 
-  /** Undefined where there is no limit. */
-  #remainingMs(): number | undefined {
-    const { createdAt, timeoutMs } = this.#order
-    return timeoutMs === 0 ? undefined : Math.max(0, createdAt + timeoutMs - this.#parts.clock.now())
-  }
-
-  #callOffer(receiver: Receiver): Promise<{ state: 'running' | 'unknown' } | { state: 'ended'; receipt: Receipt }> {
-    const { calls, callTimeoutMs } = this.#parts
-    const options = { timeoutMs: callTimeoutMs, signal: this.#abort.signal }
-    if (this.#supply === undefined) return calls.call(receiver, 'delivery.ask', { id: this.id }, standingResult, options)
-    const params: OfferParams = {
-      id: this.id,
-      ticket: this.#supply.ticket,
-      attempt: this.#order.attempt,
-      name: this.#order.name,
-      dest: this.#order.dest,
-      createDirectories: this.#order.createDirectories,
-      remainingMs: this.#remainingMs(),
-      progressMs: this.#supply.isTracker ? 0 : RECEIVER_PROGRESS_MS,
-    }
-    return calls.call(receiver, 'delivery.offer', params, standingResult, options)
+  #taken(receiver: Receiver): void {
+    receiver.state = 'receiving'
+    receiver.isChanged = true
+    this.#throttle.poke()
   }
 
   /** Finds a ticket that works for a receiver whose transfer stalled; many that stall at once share one renewal. */
@@ -366,7 +322,7 @@ export class Outbound {
     const { supplies, clock, log } = this.#parts
     receiver.state = 'waiting'
     this.#renewal ??= (async () => {
-      await pause(clock, OFFER_RETRY_FIRST_MS * 2 ** this.#order.attempt, this.#abort.signal)
+      await pause(clock, RENEW_FIRST_MS * 2 ** this.#order.attempt, this.#abort.signal)
       const supply = await supplies.renew(this.#order, before, this.#source, this.#abort.signal)
       if (this.#hasEnded) return
       await this.#newTicket(supply)
@@ -443,6 +399,7 @@ export class Outbound {
       this.#note(catalog.record({ t: 'order-sealed', id: this.id, contentId: receipt.contentId, totalBytes: receipt.totalBytes }))
     }
     this.#note(catalog.record({ t: 'order-receipt', id: this.id, receipt }))
+    this.#parts.observer.receipt(receipt)
     this.#tell({ event: 'receipt', id: this.id, receipt })
   }
 
@@ -460,6 +417,7 @@ export class Outbound {
       catalog.record({ t: 'order-ended', id: this.id, at: clock.now(), isCancelled, ...(body === undefined ? {} : { error: body }) }),
     )
     const delivery = this.info()
+    this.#parts.observer.ended(delivery)
     log.info(
       { delivery: this.id, state: delivery.state, members: delivery.members.length, durationMs: clock.now() - this.#order.createdAt },
       'a delivery ended',
@@ -511,11 +469,6 @@ export class Outbound {
       )
     })
   }
-}
-
-/** Whether the same offer may be taken a little later. */
-function isPassing(error: unknown): error is PolycastError {
-  return isPolycastError(error, 'member-unreachable') || isPolycastError(error, 'shutting-down') || isPolycastError(error, 'overloaded')
 }
 
 function isSameTicket(supply: Supply, order: OrderRecord): boolean {
