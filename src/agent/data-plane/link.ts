@@ -1,0 +1,317 @@
+/**
+ * A connection with another node: frames in and out, acknowledged bytes, channels, calls.
+ *
+ * A link knows nothing of chunks. It tells whether there is room for more data: what was sent and not yet acknowledged by the
+ * other side is held to a window that grows while acknowledgements are quick and shrinks when they are late, because what lies
+ * in the kernel's buffers can neither be withdrawn nor counted against a slow receiver. docs/specs/02-swarm.md §3.
+ */
+import type { Socket } from 'node:net'
+import {
+  dataFrameHead,
+  decodeBody,
+  encodeFrame,
+  FRAME_HEADER_BYTES,
+  FRAME_TYPES,
+  writeFrameHeader,
+  type SwarmMessage,
+} from '../../core/swarm/frames.ts'
+import { Reader } from '../../core/wire/reader.ts'
+import { isWireError, type WireError } from '../../core/wire/wire-error.ts'
+import { Writer } from '../../core/wire/writer.ts'
+import { FrameReader } from './frame-reader.ts'
+import { Payload, type Slab } from './slabs.ts'
+
+export const PROTOCOL_VERSION = 1
+const INSTANCE_BYTES = 16
+const MAX_CHANNELS = 4096
+const START_WINDOW_BYTES = 512 * 1024
+/** An acknowledgement that comes within this lets the window grow, one that comes after that makes it shrink, ms. */
+const QUICK_ACK_MS = 60
+const LATE_ACK_MS = 250
+/** Bytes after which the receiver acknowledges at the latest. */
+const ACK_EVERY_BYTES = 128 * 1024
+
+/** Who is at the other end, as it said itself. */
+export interface Hello {
+  readonly name: string
+  /** `host:port` of its swarm port. */
+  readonly address: string
+  /** Differs from start to start. */
+  readonly instance: Uint8Array
+}
+
+/** What a link reports; all calls come after the hello. */
+export interface LinkOwner {
+  onHello(link: Link): void
+  /** Something was said about a content on a channel that `open` has named. */
+  onMessage(link: Link, swarmId: string, message: SwarmMessage, slab: Slab): void
+  onCall(link: Link, frameType: number, body: Buffer): void
+  /** There is room again after there was none. */
+  onRoom(link: Link): void
+  onClose(link: Link, reason: string): void
+}
+
+export interface LinkOptions {
+  readonly self: Hello
+  readonly owner: LinkOwner
+  /** The window's ends, bytes. */
+  readonly minWindowBytes: number
+  readonly maxWindowBytes: number
+  readonly now: () => number
+}
+
+export class Link {
+  readonly socket: Socket
+  remote: Hello | undefined
+  isClosed = false
+  /** When something was last received, ms. */
+  heardAt: number
+  sentBytes = 0
+  receivedBytes = 0
+  readonly #options: LinkOptions
+  readonly #reader: FrameReader
+  /** Channel → swarm id in hex, as the other side named them. */
+  readonly #theirs: Map<number, string> = new Map()
+  /** Swarm id in hex → channel, as this side named them. */
+  readonly #ours: Map<string, number> = new Map()
+  #nextChannel = 1
+  #windowBytes = START_WINDOW_BYTES
+  /** Data bytes handed to the socket, and acknowledged, since the beginning. */
+  #handedBytes = 0
+  #ackedBytes = 0
+  /** What was sent and when: pairs of handed bytes and time, for the round trip of an acknowledgement. */
+  readonly #sendTimes: number[] = []
+  #wasFull = false
+  #unackedInBytes = 0
+  #receivedDataBytes = 0
+  #ackTimer: NodeJS.Immediate | undefined
+
+  /** Takes a socket that reads into `space()` and reports to `read` (see `link-sockets.ts`). */
+  constructor(socket: Socket, options: LinkOptions) {
+    this.socket = socket
+    this.#options = options
+    this.heardAt = options.now()
+    this.#reader = new FrameReader((frameType, channel, body, slab) => this.#frame(frameType, channel, body, slab))
+    socket.setNoDelay(true)
+    socket.on('error', (error) => this.close(error.message))
+    socket.on('close', () => this.close('the connection ended'))
+    this.#sendHello()
+  }
+
+  get name(): string {
+    return this.remote?.name ?? ''
+  }
+
+  /** Where the socket's next bytes go. */
+  space(): Buffer {
+    return this.#reader.space()
+  }
+
+  /** `count` bytes were read into `space()`. */
+  read(count: number): void {
+    if (this.isClosed) return
+    this.heardAt = this.#options.now()
+    this.receivedBytes += count
+    const error = this.#reader.commit(count)
+    if (error !== undefined) this.#refuse(error)
+  }
+
+  /** Whether more data may be sent now; if not, `onRoom` follows. */
+  hasRoom(): boolean {
+    const isFull = this.#handedBytes - this.#ackedBytes >= this.#windowBytes
+    if (isFull) this.#wasFull = true
+    return !isFull && !this.isClosed
+  }
+
+  /** Says something about a content; names the channel first where that is new. */
+  send(swarmId: string, message: Exclude<SwarmMessage, { type: 'data' }>): void {
+    if (this.isClosed) return
+    this.#write(encodeFrame(this.#channel(swarmId), message))
+  }
+
+  /** Names the channel of a content, so that the other side knows that this one takes part. */
+  open(swarmId: string): void {
+    if (!this.isClosed) this.#channel(swarmId)
+  }
+
+  /** Sends chunks; the payload is released once the kernel has it. */
+  sendData(swarmId: string, firstChunk: number, count: number, payload: Payload): void {
+    if (this.isClosed) return payload.release()
+    const { bytes } = payload
+    const head = dataFrameHead(this.#channel(swarmId), firstChunk, count, bytes.length)
+    this.#handedBytes += bytes.length
+    this.sentBytes += head.length + bytes.length
+    this.#sendTimes.push(this.#handedBytes, this.#options.now())
+    this.socket.cork()
+    this.socket.write(head)
+    this.socket.write(bytes, () => payload.release())
+    this.socket.uncork()
+  }
+
+  sendCall(frameType: number, body: Uint8Array): void {
+    if (!this.isClosed) this.#write(frameOf(frameType, body))
+  }
+
+  ping(): void {
+    if (!this.isClosed) this.#write(frameOf(FRAME_TYPES.ping, new Uint8Array(8)))
+  }
+
+  /** The channel of a content is not needed any more on this side. */
+  forget(swarmId: string): void {
+    this.#ours.delete(swarmId)
+  }
+
+  isOpen(swarmId: string): boolean {
+    return this.#ours.has(swarmId)
+  }
+
+  /** Ends the connection; the other side is told why, if it can still be told. */
+  close(reason: string): void {
+    if (this.isClosed) return
+    this.isClosed = true
+    clearImmediate(this.#ackTimer)
+    const bye = new Writer(64)
+    bye.text(reason.slice(0, 1000))
+    this.socket.write(frameOf(FRAME_TYPES.bye, bye.finish()))
+    this.socket.destroySoon()
+    setTimeout(() => this.socket.destroy(), 1000).unref()
+    this.#reader.close()
+    this.#options.owner.onClose(this, reason)
+  }
+
+  // ---- in ----
+
+  #frame(frameType: number, channel: number, body: Buffer, slab: Slab): void {
+    if (frameType === FRAME_TYPES.hello) return this.#takeHello(body)
+    if (this.remote === undefined) return this.close('it said something before hello')
+    switch (frameType) {
+      case FRAME_TYPES.bye: {
+        const reason = new Reader(body).text(1024)
+        return this.close(`the other side ended it: ${reason}`)
+      }
+      case FRAME_TYPES.ping:
+        return this.#write(frameOf(FRAME_TYPES.pong, body.subarray(0, 8)))
+      case FRAME_TYPES.pong:
+        return
+      case FRAME_TYPES.ack:
+        return this.#takeAck(body)
+      case FRAME_TYPES.call:
+      case FRAME_TYPES.reply:
+        return this.#options.owner.onCall(this, frameType, body)
+      default:
+        return this.#content(frameType, channel, body, slab)
+    }
+  }
+
+  #content(frameType: number, channel: number, body: Buffer, slab: Slab): void {
+    const message = decodeBody(frameType, body)
+    if (isWireError(message)) return this.#refuse(message)
+    if (message.type === 'open') {
+      if (this.#theirs.size >= MAX_CHANNELS && !this.#theirs.has(channel)) return this.close('it opened too many channels')
+      this.#theirs.set(channel, Buffer.from(message.swarmId).toString('hex'))
+    }
+    const swarmId = this.#theirs.get(channel)
+    if (swarmId === undefined) return this.close('it used a channel that it had not opened')
+    if (message.type === 'data') this.#countData(body.length)
+    this.#options.owner.onMessage(this, swarmId, message, slab)
+    if (message.type === 'close') this.#theirs.delete(channel)
+  }
+
+  #takeHello(body: Buffer): void {
+    const input = new Reader(body)
+    const version = input.varint()
+    const name = input.text(255)
+    const address = input.text(255)
+    const instance = input.bytes(INSTANCE_BYTES)
+    if (input.failed || this.remote !== undefined) return this.close('its hello is not understood')
+    if (version !== PROTOCOL_VERSION) {
+      return this.close(`it speaks version ${version} of the swarm protocol, this node version ${PROTOCOL_VERSION}`)
+    }
+    this.remote = { name, address, instance: Uint8Array.from(instance) }
+    this.#options.owner.onHello(this)
+  }
+
+  #refuse(error: WireError): void {
+    this.close(`it sent ${error.message}`)
+  }
+
+  // ---- acknowledgements ----
+
+  /** One acknowledgement for all data of a turn of the event loop, or of 128 KiB. */
+  #countData(bodyBytes: number): void {
+    this.#receivedDataBytes += bodyBytes - 8
+    this.#unackedInBytes += bodyBytes - 8
+    if (this.#unackedInBytes >= ACK_EVERY_BYTES) this.#sendAck()
+    else this.#ackTimer ??= setImmediate(() => this.#sendAck())
+  }
+
+  #sendAck(): void {
+    clearImmediate(this.#ackTimer)
+    this.#ackTimer = undefined
+    if (this.isClosed || this.#unackedInBytes === 0) return
+    this.#unackedInBytes = 0
+    const body = new Uint8Array(4)
+    new DataView(body.buffer).setUint32(0, this.#receivedDataBytes % 2 ** 32)
+    this.#write(frameOf(FRAME_TYPES.ack, body))
+  }
+
+  #takeAck(body: Buffer): void {
+    if (body.length !== 4) return this.close('its acknowledgement is not understood')
+    const advanced = (body.readUInt32BE(0) - (this.#ackedBytes % 2 ** 32) + 2 ** 32) % 2 ** 32
+    if (this.#ackedBytes + advanced > this.#handedBytes) return this.close('it acknowledged more than it was sent')
+    this.#ackedBytes += advanced
+    this.#adaptWindow(advanced)
+    if (!this.#wasFull || !this.hasRoom()) return
+    this.#wasFull = false
+    this.#options.owner.onRoom(this)
+  }
+
+  #adaptWindow(ackedBytes: number): void {
+    const { minWindowBytes, maxWindowBytes, now } = this.#options
+    let sentAt = 0
+    while (this.#sendTimes.length > 0 && this.#sendTimes[0]! <= this.#ackedBytes) {
+      sentAt = this.#sendTimes[1]!
+      this.#sendTimes.splice(0, 2)
+    }
+    if (sentAt === 0) return
+    const tripMs = now() - sentAt
+    if (tripMs < QUICK_ACK_MS && this.#wasFull) this.#windowBytes = Math.min(maxWindowBytes, this.#windowBytes + ackedBytes)
+    else if (tripMs > LATE_ACK_MS) this.#windowBytes = Math.max(minWindowBytes, this.#windowBytes - ackedBytes / 2)
+  }
+
+  // ---- out ----
+
+  #channel(swarmId: string): number {
+    let channel = this.#ours.get(swarmId)
+    if (channel !== undefined) return channel
+    do {
+      channel = this.#nextChannel
+      this.#nextChannel = (this.#nextChannel % 65535) + 1
+    } while ([...this.#ours.values()].includes(channel))
+    this.#ours.set(swarmId, channel)
+    this.#write(encodeFrame(channel, { type: 'open', swarmId: Buffer.from(swarmId, 'hex') }))
+    return channel
+  }
+
+  #sendHello(): void {
+    const { name, address, instance } = this.#options.self
+    const hello = new Writer(128)
+    hello.varint(PROTOCOL_VERSION)
+    hello.text(name)
+    hello.text(address)
+    hello.bytes(instance)
+    this.#write(frameOf(FRAME_TYPES.hello, hello.finish()))
+  }
+
+  #write(frame: Uint8Array): void {
+    this.sentBytes += frame.length
+    this.socket.write(frame)
+  }
+}
+
+function frameOf(frameType: number, body: Uint8Array): Uint8Array {
+  const frame = new Uint8Array(FRAME_HEADER_BYTES + body.length)
+  writeFrameHeader(frame, 0, body.length, frameType, 0)
+  frame.set(body, FRAME_HEADER_BYTES)
+  return frame
+}
