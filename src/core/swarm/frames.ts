@@ -7,6 +7,7 @@
  *
  * `data` is the one frame whose body is not copied: its 8-byte preamble is encoded here, the payload follows it on the wire.
  */
+import { copyBytes } from '../lib/bytes.ts'
 import { Reader } from '../wire/reader.ts'
 import { Writer } from '../wire/writer.ts'
 import { isWireError, wireError, type WireError } from '../wire/wire-error.ts'
@@ -127,7 +128,7 @@ export type SwarmMessage =
       /** Send the manifest's entries from this chunk on and keep sending; -1: don't. */
       readonly manifestFrom: number
     }
-  /** Chunks below `to` may be sent: I have looked on my own disk for them. Without this message all may. */
+  /** Chunks below `to` may be sent unasked: I know their manifest entries, and have looked on my own disk for them. */
   | { readonly type: 'clear'; readonly to: number }
   /** Chunks of a subscription that the sender has handed to another peer and leaves to it. */
   | { readonly type: 'withheld'; readonly ranges: Ranges }
@@ -273,7 +274,7 @@ export function decodeBody(frameType: number, body: Uint8Array): SwarmMessage | 
 function readBody(frameType: number, input: Reader): SwarmMessage | WireError {
   switch (frameType) {
     case FRAME_TYPES.open:
-      return { type: 'open', swarmId: input.bytes(32).slice() }
+      return { type: 'open', swarmId: copyBytes(input.bytes(32)) }
     case FRAME_TYPES.close:
       return { type: 'close', reason: input.text(MAX_REASON_BYTES) }
     case FRAME_TYPES.have:

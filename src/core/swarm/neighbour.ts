@@ -34,7 +34,7 @@ export class Neighbour {
   /** What it wants sent unasked. */
   subscription: Subscription | undefined
   /** Chunks below this may be sent unasked. */
-  clearTo: number = Infinity
+  clearTo = 0
   /** The next entry of our manifest to send to it; -1: it doesn't want any. */
   manifestFrom = -1
   hasManifestHead = false

@@ -94,8 +94,6 @@ export interface PeerLimits {
   readonly originConnectMs: number
   /** How long a neighbour that nothing passes to or from is kept when neighbours are many, ms. */
   readonly idleNeighbourMs: number
-  /** Bytes that are held while their manifest entries are not known. */
-  readonly maxUnverifiedBytes: number
   /** Runs that one pick looks at. */
   readonly pickWindowRuns: number
 }
@@ -118,7 +116,6 @@ export const DEFAULT_PEER_LIMITS: PeerLimits = {
   wantedNeighbours: 8,
   originConnectMs: 1000,
   idleNeighbourMs: 10_000,
-  maxUnverifiedBytes: 8 * 1024 * 1024,
   pickWindowRuns: 512,
 }
 

@@ -40,13 +40,6 @@ const MANIFEST_STALL_MS = 500
 /** The least time between two picks, ms. */
 const PICK_PAUSE_MS = 5
 
-interface UnverifiedData {
-  readonly from: string
-  readonly firstChunk: number
-  readonly count: number
-  readonly payload: Uint8Array
-}
-
 export class SwarmPeer {
   readonly options: PeerOptions
   readonly limits: PeerLimits
@@ -74,8 +67,6 @@ export class SwarmPeer {
   /** Until when the origin does not hold stripes back, ms. */
   #freeUntil = 0
   #lostPeers: string[] = []
-  #unverified: UnverifiedData[] = []
-  #unverifiedBytes = 0
   #manifestParent: string | undefined
   #isManifestStalled = false
   #clearedTo = 0
@@ -336,7 +327,7 @@ export class SwarmPeer {
       manifestFrom: wantsManifest ? this.content.knownChunks : -1,
     })
     if (mask !== 0) this.#downloads.cancelAsked(neighbour, mask)
-    if (this.options.canReuse) this.send(neighbour.id, { type: 'clear', to: this.#clearedTo })
+    if (mask !== 0) this.send(neighbour.id, { type: 'clear', to: this.#clearedTo })
   }
 
   /** The manifest comes from one neighbour: the parent of the first stripe, another one when that is gone or says nothing. */
@@ -495,8 +486,7 @@ export class SwarmPeer {
   #data(neighbour: Neighbour, firstChunk: number, count: number, payload: Uint8Array, now: number): void {
     neighbour.receivedBytes += payload.length
     if (firstChunk + count > this.content.knownChunks) {
-      if (this.content.isComplete) return this.misbehaved(neighbour.id, 'it sent a chunk past the end of the content')
-      return this.#holdUnverified(neighbour, firstChunk, count, payload)
+      return this.misbehaved(neighbour.id, 'it sent a chunk that it was not told to send')
     }
     const bytes = this.content.rangeBytes(firstChunk, count)
     if (this.have.hasRange(firstChunk, count)) {
@@ -517,12 +507,6 @@ export class SwarmPeer {
     neighbour.served.setRange(firstChunk, count)
     this.#gain(neighbour, firstChunk, count, now)
     this.#downloads.arrived(neighbour, firstChunk, bytes, now)
-  }
-
-  #holdUnverified(neighbour: Neighbour, firstChunk: number, count: number, payload: Uint8Array): void {
-    if (this.#unverifiedBytes + payload.length > this.limits.maxUnverifiedBytes) return
-    this.#unverified.push({ from: neighbour.id, firstChunk, count, payload: payload.slice() })
-    this.#unverifiedBytes += payload.length
   }
 
   /** Chunks came to be here: pass them on to whoever waits for them. */
@@ -618,19 +602,8 @@ export class SwarmPeer {
     if (this.options.canReuse && known > this.#reuseAskedTo) {
       this.#outputs.push({ type: 'reuse', fromChunk: this.#reuseAskedTo, upTo: known })
       this.#reuseAskedTo = known
-    }
-    if (this.#unverified.length > 0) this.#verifyHeld(now)
+    } else if (!this.options.canReuse) this.#clear(known)
     this.#checkDone()
-  }
-
-  #verifyHeld(now: number): void {
-    const held = this.#unverified
-    this.#unverified = []
-    this.#unverifiedBytes = 0
-    for (const data of held) {
-      const neighbour = this.neighbours.get(data.from)
-      if (neighbour !== undefined) this.#data(neighbour, data.firstChunk, data.count, data.payload, now)
-    }
   }
 
   #sendManifest(neighbour: Neighbour): void {
@@ -649,8 +622,14 @@ export class SwarmPeer {
   }
 
   #reused(upTo: number): void {
-    this.#clearedTo = Math.max(this.#clearedTo, upTo)
     this.#announceHave((neighbour) => neighbour.mask !== 0)
+    this.#clear(upTo)
+  }
+
+  /** Tells the parents how far they may send: no chunk comes before its manifest entry, or before this node's own disk was searched for it. */
+  #clear(upTo: number): void {
+    if (upTo <= this.#clearedTo) return
+    this.#clearedTo = upTo
     for (const neighbour of this.neighbours.values()) {
       if (neighbour.mask !== 0) this.send(neighbour.id, { type: 'clear', to: this.#clearedTo })
     }
