@@ -1,13 +1,15 @@
 /**
  * A virtual network of hosts: rates up and down, latency, loss, zones behind a core link, partitions, crashes, slow disks.
  *
- * The model: a host's uplink sends one frame at a time; its downlink takes them one after the other; a zone's link to the core
- * does both. A frame begins to arrive while it is still being sent (packets), so the slowest link on the way sets the pace and
- * the others add nothing. A connection carries at most `windowBytes` that have not arrived, which stands for TCP's window: a slow
- * receiver holds its senders back. A lost packet delays its frame and what follows on the connection; nothing is lost for good.
+ * The model: a host's uplink sends one frame at a time; then the frame passes, where sender and receiver are in different zones,
+ * its zone's link to the core and the other zone's; then the receiver's downlink. Each of these takes frames in the order in
+ * which they come to it. A frame begins to arrive while it is still being sent (packets), so the slowest link on the way sets the
+ * pace and the others add nothing. A connection carries at most `windowBytes` that have not arrived, which stands for the
+ * window that the agent's link keeps: a slow receiver holds its senders back. A lost packet delays its frame and what follows
+ * on the connection; nothing is lost for good.
  */
-import { EventQueue } from './event-queue.ts'
 import { Random } from '../core/lib/random.ts'
+import { EventQueue } from './event-queue.ts'
 
 export interface HostOptions {
   readonly upBytesPerSec: number
@@ -21,7 +23,7 @@ export interface NetworkOptions {
   readonly seed: number | string
   /** One way, ms. */
   readonly latencyMs: number
-  /** Share of 1500-byte packets that are lost. */
+  /** Share of 1460-byte packets that are lost. */
   readonly loss?: number
   /** Rate of each zone's link to the core, both ways, bytes/s; none: unlimited. */
   readonly coreBytesPerSec?: number
@@ -48,19 +50,48 @@ export interface OutgoingFrame {
 }
 
 interface Host {
+  readonly index: number
   readonly options: HostOptions
+  readonly zone: Zone
   readonly handler: HostHandler
+  /** By receiver; made when first used. */
+  readonly pipes: (Pipe | undefined)[]
+  readonly sent: Event
   isUp: boolean
+  /** Counts its lives: what was under way to an earlier one is gone. */
+  life: number
+  /** Its uplink is in use, or it is being asked for what to send. */
   isSending: boolean
+  sending: Transit | undefined
+  upFreeAt: number
   downFreeAt: number
   diskFreeAt: number
   timerAt: number
   timerGeneration: number
-  readonly inFlight: Map<number, number>
-  /** Per destination: when the last frame arrives, so that order is kept. */
-  readonly lastArrival: Map<number, number>
   sentBytes: number
   receivedBytes: number
+}
+
+/** One direction of a connection. */
+interface Pipe {
+  inFlightBytes: number
+  /** When the last frame arrives, so that order is kept. */
+  lastArrival: number
+}
+
+/** A frame on its way. */
+interface Transit {
+  readonly from: Host
+  readonly to: Host
+  readonly pipe: Pipe
+  readonly life: number
+  readonly bytes: number
+  readonly frame: unknown
+}
+
+interface Zone {
+  readonly up: Link
+  readonly down: Link
 }
 
 interface Link {
@@ -69,9 +100,13 @@ interface Link {
 }
 
 type Event =
-  | { readonly kind: 'sent'; readonly host: number }
-  | { readonly kind: 'arrive'; readonly from: number; readonly to: number; readonly bytes: number; readonly frame: unknown }
-  | { readonly kind: 'timer'; readonly host: number; readonly generation: number }
+  /** A host's uplink has sent the frame. */
+  | { readonly kind: 'sent'; readonly host: Host }
+  /** The frame is through its zone's link to the core. */
+  | { readonly kind: 'left-zone'; readonly transit: Transit }
+  | { readonly kind: 'entered-zone'; readonly transit: Transit }
+  | { readonly kind: 'arrive'; readonly transit: Transit }
+  | { readonly kind: 'timer'; readonly host: Host; readonly generation: number }
   | { readonly kind: 'call'; readonly run: (now: number) => void }
 
 const PACKET_BYTES = 1460
@@ -88,11 +123,10 @@ export class Network {
   readonly #options: NetworkOptions
   readonly #queue: EventQueue<Event> = new EventQueue()
   readonly #random: Random
-  readonly #zoneUp: Map<string, Link> = new Map()
-  readonly #zoneDown: Map<string, Link> = new Map()
+  readonly #zones: Map<string, Zone> = new Map()
   readonly #windowBytes: number
-  #groups: Map<number, number> | undefined
-  #held: { from: number; to: number; bytes: number; frame: unknown }[] = []
+  #groups: ReadonlyMap<number, number> | undefined
+  #held: Transit[] = []
 
   constructor(options: NetworkOptions) {
     this.#options = options
@@ -101,21 +135,28 @@ export class Network {
   }
 
   addHost(options: HostOptions, handler: HostHandler): number {
-    this.hosts.push({
+    const index = this.hosts.length
+    const host = {
+      index,
       options,
+      zone: this.#zone(options.zone ?? ''),
       handler,
+      pipes: [],
       isUp: true,
+      life: 0,
       isSending: false,
+      sending: undefined,
+      upFreeAt: 0,
       downFreeAt: 0,
       diskFreeAt: 0,
       timerAt: Infinity,
       timerGeneration: 0,
-      inFlight: new Map(),
-      lastArrival: new Map(),
       sentBytes: 0,
       receivedBytes: 0,
-    })
-    return this.hosts.length - 1
+    }
+    const complete: Host = Object.assign(host, { sent: { kind: 'sent' as const, host: host as unknown as Host } })
+    this.hosts.push(complete)
+    return index
   }
 
   /** Runs something at a time, ms. */
@@ -123,44 +164,59 @@ export class Network {
     this.#queue.push(Math.max(time, this.now), { kind: 'call', run })
   }
 
-  setTimer(host: number, time: number): void {
-    const entry = this.hosts[host]!
-    if (time === entry.timerAt) return
-    entry.timerAt = time
-    entry.timerGeneration++
-    if (time < Infinity) this.#queue.push(Math.max(time, this.now), { kind: 'timer', host, generation: entry.timerGeneration })
+  setTimer(index: number, time: number): void {
+    const host = this.hosts[index]!
+    if (time === host.timerAt) return
+    host.timerAt = time
+    host.timerGeneration++
+    if (time < Infinity) this.#queue.push(Math.max(time, this.now), { kind: 'timer', host, generation: host.timerGeneration })
   }
 
   /** The host has something to send. */
-  wake(host: number): void {
-    const entry = this.hosts[host]!
-    if (!entry.isSending && entry.isUp) this.#send(host, entry)
+  wake(index: number): void {
+    const host = this.hosts[index]!
+    if (!host.isSending && host.isUp) this.#send(host)
   }
 
   hasRoom(from: number, to: number): boolean {
-    return (this.hosts[from]!.inFlight.get(to) ?? 0) < this.#windowBytes
+    const pipe = this.hosts[from]!.pipes[to]
+    return pipe === undefined || pipe.inFlightBytes < this.#windowBytes
   }
 
   /** Takes a host off: processes that end close their connections at once, hosts that lose power don't. */
-  crash(host: number, isSilent: boolean): void {
-    const entry = this.hosts[host]!
-    entry.isUp = false
-    this.setTimer(host, Infinity)
+  crash(index: number, isSilent: boolean): void {
+    const host = this.hosts[index]!
+    host.isUp = false
+    host.life++
+    host.isSending = false
+    host.sending = undefined
+    host.pipes.length = 0
+    this.setTimer(index, Infinity)
     const delay = isSilent ? DEAD_AFTER_MS : this.#options.latencyMs
-    this.hosts.forEach((other, index) => {
-      if (index !== host && other.isUp) this.at(this.now + delay, (now) => other.isUp && other.handler.down(host, now))
-    })
+    for (const other of this.hosts) {
+      delete other.pipes[index]
+      if (other === host || !other.isUp) continue
+      this.at(this.now + delay, (now) => other.isUp && other.handler.down(index, now))
+    }
+  }
+
+  /** A host that was taken off is there again, with nothing under way. */
+  restart(index: number): void {
+    const host = this.hosts[index]!
+    host.isUp = true
+    host.downFreeAt = this.now
+    host.diskFreeAt = this.now
   }
 
   /** Only hosts of one group reach each other; hosts that are not named are group 0. */
-  partition(groups: Map<number, number>): void {
+  partition(groups: ReadonlyMap<number, number>): void {
     this.#groups = groups
-    const since = this.now
-    this.at(since + DEAD_AFTER_MS, (now) => {
+    this.at(this.now + DEAD_AFTER_MS, (now) => {
       if (this.#groups !== groups) return
+      for (const transit of this.#held) transit.pipe.inFlightBytes -= transit.bytes
       this.#held = []
-      for (let a = 0; a < this.hosts.length; a++) {
-        for (let b = 0; b < this.hosts.length; b++) if (a !== b && this.#isCut(a, b)) this.hosts[a]!.handler.down(b, now)
+      for (const a of this.hosts) {
+        for (const b of this.hosts) if (a !== b && a.isUp && this.#isCut(a, b)) a.handler.down(b.index, now)
       }
     })
   }
@@ -169,40 +225,44 @@ export class Network {
     this.#groups = undefined
     const held = this.#held
     this.#held = []
-    for (const frame of held) this.#queue.push(this.now + this.#options.latencyMs, { kind: 'arrive', ...frame })
+    for (const transit of held) this.#queue.push(this.now + this.#options.latencyMs, { kind: 'arrive', transit })
   }
 
+  /** Whether two hosts can't reach each other now. */
   isCut(a: number, b: number): boolean {
-    return !this.hosts[a]!.isUp || !this.hosts[b]!.isUp || this.#isCut(a, b)
+    return !this.hosts[a]!.isUp || !this.hosts[b]!.isUp || this.#isCut(this.hosts[a]!, this.hosts[b]!)
   }
 
+  /** What passed a zone's link to the core, bytes. */
   zoneBytes(zone: string): { up: number; down: number } {
-    return { up: this.#zoneUp.get(zone)?.bytes ?? 0, down: this.#zoneDown.get(zone)?.bytes ?? 0 }
+    const { up, down } = this.#zone(zone)
+    return { up: up.bytes, down: down.bytes }
   }
 
   /** Runs until nothing is left, the time is over, or `isDone` says so. */
   run(untilMs: number, isDone: () => boolean): void {
-    while (this.#queue.length > 0 && this.#queue.peekTime() <= untilMs) {
-      this.now = this.#queue.peekTime()
-      const event = this.#queue.pop()!
+    for (;;) {
+      const time = this.#queue.peekTime()
+      if (time > untilMs || time === Infinity) return
+      this.now = time
       this.events++
-      this.#handle(event)
+      this.#handle(this.#queue.pop()!)
       if (isDone()) return
     }
   }
 
   #handle(event: Event): void {
     switch (event.kind) {
-      case 'sent': {
-        const host = this.hosts[event.host]!
-        host.isSending = false
-        if (host.isUp) this.#send(event.host, host)
-        return
-      }
+      case 'sent':
+        return this.#sent(event.host)
+      case 'left-zone':
+        return this.#cross(event.transit.to.zone.down, event.transit, 'entered-zone')
+      case 'entered-zone':
+        return this.#download(event.transit)
       case 'arrive':
-        return this.#arrive(event.from, event.to, event.bytes, event.frame)
+        return this.#arrive(event.transit)
       case 'timer': {
-        const host = this.hosts[event.host]!
+        const { host } = event
         if (host.timerGeneration !== event.generation || !host.isUp) return
         host.timerAt = Infinity
         return host.handler.timeout(this.now)
@@ -212,67 +272,64 @@ export class Network {
     }
   }
 
-  #arrive(from: number, to: number, bytes: number, frame: unknown): void {
-    const source = this.hosts[from]!
-    const target = this.hosts[to]!
-    source.inFlight.set(to, (source.inFlight.get(to) ?? 0) - bytes)
-    if (!target.isUp) return
-    if (this.#isCut(from, to)) {
-      this.#held.push({ from, to, bytes, frame })
-      source.inFlight.set(to, (source.inFlight.get(to) ?? 0) + bytes)
-      return
-    }
-    target.receivedBytes += bytes
-    this.#trace(from, to, bytes)
-    target.handler.receive(from, frame, this.now)
-    if (source.isUp) source.handler.room(to, this.now)
-  }
-
-  #send(index: number, host: Host): void {
+  #send(host: Host): void {
     host.isSending = true
     const outgoing = host.handler.nextFrame(this.now)
     if (outgoing === undefined) {
       host.isSending = false
       return
     }
-    const { to, bytes, frame } = outgoing
+    const { bytes, frame } = outgoing
+    const to = this.hosts[outgoing.to]!
+    const pipe = (host.pipes[outgoing.to] ??= { inFlightBytes: 0, lastArrival: 0 })
+    pipe.inFlightBytes += bytes
     host.sentBytes += bytes
-    host.inFlight.set(to, (host.inFlight.get(to) ?? 0) + bytes)
-    const sentAt = this.now + (bytes / host.options.upBytesPerSec) * 1000
-    this.#queue.push(sentAt, { kind: 'sent', host: index })
-    const arrival = this.#arrivalTime(host, to, bytes, sentAt)
-    this.#queue.push(arrival, { kind: 'arrive', from: index, to, bytes, frame })
+    host.sending = { from: host, to, pipe, life: host.life + to.life, bytes, frame }
+    host.upFreeAt = this.now + (bytes / host.options.upBytesPerSec) * 1000
+    this.#queue.push(host.upFreeAt, host.sent)
   }
 
-  #arrivalTime(source: Host, to: number, bytes: number, sentAt: number): number {
-    const target = this.hosts[to]!
-    let time = sentAt
-    const zoneA = source.options.zone ?? ''
-    const zoneB = target.options.zone ?? ''
-    if (this.#options.coreBytesPerSec !== undefined && zoneA !== zoneB) {
-      time = this.#through(this.#zoneUp, zoneA, bytes, time, this.#options.coreBytesPerSec)
-      time = this.#through(this.#zoneDown, zoneB, bytes, time, this.#options.coreBytesPerSec)
-    }
-    time = Math.max(time, target.downFreeAt + (bytes / target.options.downBytesPerSec) * 1000)
-    if (target.options.diskBytesPerSec !== undefined) {
-      const backlogMs = (DISK_BACKLOG_BYTES / target.options.diskBytesPerSec) * 1000
-      time = Math.max(time, target.diskFreeAt - backlogMs)
-      target.diskFreeAt = Math.max(target.diskFreeAt, time) + (bytes / target.options.diskBytesPerSec) * 1000
-    }
-    target.downFreeAt = time
-    time += this.#options.latencyMs + this.#lossDelay(bytes)
-    const last = source.lastArrival.get(to) ?? 0
-    if (time < last) time = last
-    source.lastArrival.set(to, time)
-    return time
+  #sent(host: Host): void {
+    const transit = host.sending
+    if (transit === undefined || this.now < host.upFreeAt) return
+    host.sending = undefined
+    if (this.#options.coreBytesPerSec === undefined || transit.to.zone === host.zone) this.#download(transit)
+    else this.#cross(host.zone.up, transit, 'left-zone')
+    this.#send(host)
   }
 
-  #through(links: Map<string, Link>, zone: string, bytes: number, time: number, rate: number): number {
-    let link = links.get(zone)
-    if (link === undefined) links.set(zone, (link = { freeAt: 0, bytes: 0 }))
-    link.bytes += bytes
-    link.freeAt = Math.max(time, link.freeAt + (bytes / rate) * 1000)
-    return link.freeAt
+  #cross(link: Link, transit: Transit, kind: 'left-zone' | 'entered-zone'): void {
+    link.bytes += transit.bytes
+    link.freeAt = Math.max(this.now, link.freeAt + (transit.bytes / this.#options.coreBytesPerSec!) * 1000)
+    this.#queue.push(link.freeAt, { kind, transit })
+  }
+
+  #download(transit: Transit): void {
+    const { to, bytes, pipe } = transit
+    let time = Math.max(this.now, to.downFreeAt + (bytes / to.options.downBytesPerSec) * 1000)
+    if (to.options.diskBytesPerSec !== undefined) {
+      const backlogMs = (DISK_BACKLOG_BYTES / to.options.diskBytesPerSec) * 1000
+      time = Math.max(time, to.diskFreeAt - backlogMs)
+      to.diskFreeAt = Math.max(to.diskFreeAt, time) + (bytes / to.options.diskBytesPerSec) * 1000
+    }
+    to.downFreeAt = time
+    time = Math.max(time + this.#options.latencyMs + this.#lossDelay(bytes), pipe.lastArrival)
+    pipe.lastArrival = time
+    this.#queue.push(time, { kind: 'arrive', transit })
+  }
+
+  #arrive(transit: Transit): void {
+    const { from, to, pipe, bytes } = transit
+    if (this.#groups !== undefined && this.#isCut(from, to)) {
+      this.#held.push(transit)
+      return
+    }
+    pipe.inFlightBytes -= bytes
+    if (transit.life !== from.life + to.life || !to.isUp) return
+    to.receivedBytes += bytes
+    this.#trace(from.index, to.index, bytes)
+    to.handler.receive(from.index, transit.frame, this.now)
+    if (from.isUp) from.handler.room(to.index, this.now)
   }
 
   #lossDelay(bytes: number): number {
@@ -285,8 +342,17 @@ export class Network {
     return delay
   }
 
-  #isCut(a: number, b: number): boolean {
-    return this.#groups !== undefined && (this.#groups.get(a) ?? 0) !== (this.#groups.get(b) ?? 0)
+  #zone(name: string): Zone {
+    let zone = this.#zones.get(name)
+    if (zone === undefined) {
+      zone = { up: { freeAt: 0, bytes: 0 }, down: { freeAt: 0, bytes: 0 } }
+      this.#zones.set(name, zone)
+    }
+    return zone
+  }
+
+  #isCut(a: Host, b: Host): boolean {
+    return this.#groups !== undefined && (this.#groups.get(a.index) ?? 0) !== (this.#groups.get(b.index) ?? 0)
   }
 
   #trace(from: number, to: number, bytes: number): void {
