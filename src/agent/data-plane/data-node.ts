@@ -1,7 +1,7 @@
 /**
  * The data plane itself: store, links and sessions, put together. Runs in the worker thread.
  */
-import { randomBytes, verify as verifyEd25519, createPublicKey } from 'node:crypto'
+import { createPublicKey, randomBytes, verify as verifyEd25519, type KeyObject } from 'node:crypto'
 import { stat } from 'node:fs/promises'
 import { blake3 } from '@napi-rs/blake-hash'
 import { isWireError, Manifest, type VerifySignature } from '../../core/content/index.ts'
@@ -506,8 +506,18 @@ const now = (): number => performance.now()
 
 const ED25519_SPKI_PREFIX = Buffer.from('302a300506032b6570032100', 'hex')
 
+/** The keys used last, for a growing content has one for all its segments and parsing it costs more than verifying. */
+const keys: Map<string, KeyObject> = new Map()
+const MAX_KEYS = 64
+
 const verify: VerifySignature = (publicKey, message, signature) => {
-  const key = createPublicKey({ key: Buffer.concat([ED25519_SPKI_PREFIX, publicKey]), format: 'der', type: 'spki' })
+  const name = Buffer.from(publicKey).toString('latin1')
+  let key = keys.get(name)
+  if (key === undefined) {
+    key = createPublicKey({ key: Buffer.concat([ED25519_SPKI_PREFIX, publicKey]), format: 'der', type: 'spki' })
+    if (keys.size >= MAX_KEYS) keys.clear()
+    keys.set(name, key)
+  }
   return verifyEd25519(null, message, key, signature)
 }
 

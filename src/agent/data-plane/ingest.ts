@@ -36,6 +36,9 @@ export interface Ingested {
 const WHOLE_BYTES = 1024 * 1024
 /** A part of the source at least this long says that there will be more at once. */
 const BULK_BYTES = 256 * 1024
+/** A quick source is handed on in batches of this many bytes, or of what came in this time. */
+const BATCH_BYTES = 4 * 1024 * 1024
+const BATCH_MS = 5
 /** Bytes written but not yet on the disk, above which the source waits. */
 const MAX_WRITING_BYTES = 16 * 1024 * 1024
 
@@ -122,8 +125,11 @@ class Growing {
   readonly #session: Session
   readonly #chunker: Chunker
   readonly #digest: Digester
-  /** Bytes since the last chunk's end, oldest first. */
-  #rest: Uint8Array[] = []
+  /** Parts read and not handed on yet, oldest first; the first one from `restOffset` on. */
+  readonly #rest: Uint8Array[] = []
+  #restOffset = 0
+  #restBytes = 0
+  #takenAt = 0
   /** Lengths of the chunks at the beginning of `rest`. */
   #lengths: number[] = []
   #chunks = 0
@@ -147,8 +153,8 @@ class Growing {
         this.#digest.update(part)
         this.#lengths.push(...this.#chunker.push(part))
         this.#rest.push(part)
-        // A source that is quick is handed on in whole runs; one that trickles, chunk by chunk.
-        this.#take(part.length >= BULK_BYTES ? this.#lengths.length - ((this.#chunks + this.#lengths.length) % this.#session.peer.runChunks) : this.#lengths.length)
+        this.#restBytes += part.length
+        this.#take(this.#due(part.length))
         while (this.#writingBytes > MAX_WRITING_BYTES) await this.#written()
         if (this.#error !== undefined) throw this.#error
         if (this.#session.isEnded) throw fail('cancelled', { reason: 'the content is not needed any more' })
@@ -173,46 +179,88 @@ class Growing {
     return new Promise((resolve) => (this.#wake = resolve))
   }
 
-  /** Takes the next `count` chunks of what was read. */
-  #take(count: number): void {
-    if (count <= 0) return
-    const lengths = this.#lengths.splice(0, count)
-    const bytes = this.#rest.length === 1 ? this.#rest[0]! : Buffer.concat(this.#rest)
-    const first = this.#chunks
-    let offset = 0
-    for (const length of lengths) {
-      this.#author.append(length, blake3(bytes.subarray(offset, offset + length)))
-      offset += length
-    }
-    while (this.#author.flush() !== undefined) this.#chunks = this.#author.manifest.knownChunks
-    this.#rest = offset < bytes.length ? [bytes.subarray(offset)] : []
-    this.#bytes += offset
-    this.#stored.manifestGrew().catch((error: unknown) => this.#failed(error))
-    this.#session.manifestGrew()
-    this.#hand(first, bytes, lengths)
+  /**
+   * How many of the chunks read are to be handed on now. A source that trickles: all, at once. One that is quick: whole runs,
+   * and some MiB together, for each batch costs a signature here and a check at every receiver.
+   */
+  #due(partBytes: number): number {
+    const count = this.#lengths.length
+    if (partBytes < BULK_BYTES) return count
+    const now = performance.now()
+    if (this.#chunks > 0 && this.#restBytes < BATCH_BYTES && now - this.#takenAt < BATCH_MS) return 0
+    return count - ((this.#chunks + count) % this.#session.peer.runChunks)
   }
 
-  /** Hands the chunks to store and swarm, run by run. */
-  #hand(first: number, bytes: Uint8Array, lengths: readonly number[]): void {
+  /** Signs the next `count` chunks of what was read, and hands them to store and swarm. */
+  #take(count: number): void {
+    if (count <= 0) return
+    this.#takenAt = performance.now()
+    const lengths = this.#lengths.splice(0, count)
+    const first = this.#chunks
+    const runs = this.#cutRuns(first, lengths)
+    while (this.#author.flush() !== undefined) this.#chunks = this.#author.manifest.knownChunks
+    this.#stored.manifestGrew().catch((error: unknown) => this.#failed(error))
+    this.#session.manifestGrew()
+    for (const { chunk, chunks, bytes } of runs) this.#hand(chunk, chunks, bytes)
+  }
+
+  /** Takes the chunks' bytes from what was read, run by run, and appends their entries. */
+  #cutRuns(first: number, lengths: readonly number[]): { chunk: number; chunks: number; bytes: Uint8Array }[] {
     const { runChunks } = this.#session.peer
-    let chunk = first
-    let offset = 0
-    while (chunk < first + lengths.length) {
-      const end = Math.min((Math.floor(chunk / runChunks) + 1) * runChunks, first + lengths.length)
-      let length = 0
-      for (let i = chunk; i < end; i++) length += lengths[i - first]!
-      const payload = new Payload(bytes.subarray(offset, offset + length))
-      this.#writingBytes += length
-      this.#session.ingested(chunk, end - chunk, payload).then(
-        () => this.#wrote(length),
-        (error: unknown) => {
-          this.#failed(error)
-          this.#wrote(length)
-        },
-      )
-      chunk = end
-      offset += length
+    const runs: { chunk: number; chunks: number; bytes: Uint8Array }[] = []
+    for (let at = 0; at < lengths.length; ) {
+      const end = Math.min(at + runChunks - ((first + at) % runChunks), lengths.length)
+      let runBytes = 0
+      for (let i = at; i < end; i++) runBytes += lengths[i]!
+      const bytes = this.#shift(runBytes)
+      let offset = 0
+      for (let i = at; i < end; i++) {
+        this.#author.append(lengths[i]!, blake3(bytes.subarray(offset, offset + lengths[i]!)))
+        offset += lengths[i]!
+      }
+      runs.push({ chunk: first + at, chunks: end - at, bytes })
+      at = end
     }
+    return runs
+  }
+
+  /** The next bytes of what was read; copied only where they lie in two parts. */
+  #shift(count: number): Uint8Array {
+    this.#restBytes -= count
+    this.#bytes += count
+    const head = this.#rest[0]!
+    if (head.length - this.#restOffset >= count) {
+      const bytes = head.subarray(this.#restOffset, this.#restOffset + count)
+      this.#restOffset += count
+      if (this.#restOffset === head.length) this.#dropHead()
+      return bytes
+    }
+    const joined = Buffer.allocUnsafe(count)
+    for (let filled = 0; filled < count; ) {
+      const part = this.#rest[0]!
+      const taken = part.subarray(this.#restOffset, this.#restOffset + count - filled)
+      joined.set(taken, filled)
+      filled += taken.length
+      this.#restOffset += taken.length
+      if (this.#restOffset === part.length) this.#dropHead()
+    }
+    return joined
+  }
+
+  #dropHead(): void {
+    this.#rest.shift()
+    this.#restOffset = 0
+  }
+
+  #hand(chunk: number, chunks: number, bytes: Uint8Array): void {
+    this.#writingBytes += bytes.length
+    this.#session.ingested(chunk, chunks, new Payload(bytes)).then(
+      () => this.#wrote(bytes.length),
+      (error: unknown) => {
+        this.#failed(error)
+        this.#wrote(bytes.length)
+      },
+    )
   }
 
   #wrote(bytes: number): void {
