@@ -19,6 +19,7 @@ export interface StoreOptions {
   partialMaxAgeMs?: number
   /** Milliseconds since 1970; for tests. */
   now?: () => number
+  /** Must not throw: it is called in the middle of things. */
   onEvent?: (event: StoreEvent) => void
 }
 
@@ -57,7 +58,7 @@ export interface Store {
   close(): Promise<void>
 }
 
-/** A content in a store, as the data plane uses it. */
+/** A content in a store; held (`hold`) by whoever uses it for longer than a call, for the manifest of one that nobody holds is read again when it is asked for. */
 export interface StoredContent {
   /** The swarm id in hex: what the content was created with. */
   readonly id: string

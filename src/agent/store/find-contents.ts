@@ -6,8 +6,10 @@ import * as fs from 'node:fs'
 import { join } from 'node:path'
 import { isPolycastError } from '../errors.ts'
 import { errnoName, randomName } from './files.ts'
+import { CONTENT_NAME, TRASH_NAME } from './garbage.ts'
 import type { FileStamp, JournalState } from './journal.ts'
-import { Content, readStamp, type ContentHost } from './stored-content.ts'
+import type { ContentHost } from './content-host.ts'
+import { Content, readStamp } from './stored-content.ts'
 
 /** What was found. */
 export interface FoundContents {
@@ -19,11 +21,6 @@ export interface FoundContents {
   /** Contents that could not be looked at, and are left as they are. */
   readonly failures: { readonly id: string; readonly error: unknown }[]
 }
-
-/** The name of a directory on its way out. */
-export const TRASH_NAME: RegExp = /^\.trash-[0-9a-f]{8}$/
-/** The name of a content's directory. */
-export const CONTENT_NAME: RegExp = /^[0-9a-f]{64}$/
 
 /** Looks at every directory of a content; rejects with errno errors. */
 export async function findContents(directory: string, state: JournalState, host: ContentHost): Promise<FoundContents> {

@@ -61,15 +61,13 @@ export class HaveFile {
     clearTimeout(this.#timer)
     this.#timer = undefined
     const ranges = this.#ranges
-    const bytes = this.#rangesBytes
     this.#ranges = []
     this.#rangesBytes = 0
     if (ranges.length === 0) return this.#file.append([])
     try {
       await this.#file.append([encodeRanges(ranges)])
     } catch (error) {
-      this.#ranges = [...ranges, ...this.#ranges]
-      this.#rangesBytes += bytes
+      this.#ranges = [...ranges, ...this.#ranges] // to be tried with the next batch, not at once
       throw error
     }
   }

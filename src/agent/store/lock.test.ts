@@ -115,8 +115,9 @@ test('of many processes that find a dead lock at once, one gets it', async (cont
     for (const child of children) child.stdin.write('go\n')
     const answers: string[] = []
     for (const line of lines) answers.push(String((await line.next()).value))
+    const exits = children.map((child) => once(child, 'exit'))
     for (const child of children) child.stdin.end()
-    await Promise.all(children.map((child) => (child.exitCode === null ? once(child, 'exit') : undefined)))
+    await Promise.all(exits)
     assert.deepEqual(answers.filter((answer) => answer === 'locked').length, 1, answers.join(' '))
     assert.deepEqual(answers.filter((answer) => answer === 'data-dir-locked').length, 5, answers.join(' '))
     assert.ok(isUnlocked(directory))

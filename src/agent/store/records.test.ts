@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { decodeRecords, encodeRecord } from './records.ts'
 
 const BODIES = ['first', 'x', 'the third record'].map((text) => Buffer.from(text))

@@ -34,10 +34,11 @@ export class Room {
     return this.#usedBytes
   }
 
-  /** Counts a content that was found. */
-  count(content: Content): void {
+  /** Counts a content that was found, by what is known of it now; a second time when more is known. Nothing is evicted. */
+  recount(content: Content): void {
+    if (content.isRemoved) return
+    this.#usedBytes += content.wantedBytes() - content.reservedBytes
     content.reservedBytes = content.wantedBytes()
-    this.#usedBytes += content.reservedBytes
   }
 
   /** Counts a content no more. */

@@ -29,13 +29,15 @@ import { ContentTable } from './content-table.ts'
 import type { Store, StoredContent, StoreEvent, StoreOptions } from './contract.ts'
 import { OpenFiles } from './data-file.ts'
 import { randomName } from './files.ts'
-import { CONTENT_NAME, findContents, TRASH_NAME, type FoundContents } from './find-contents.ts'
-import { Journal, readJournal, type FileStamp, type JournalRecord, type JournalState } from './journal.ts'
+import { findContents, type FoundContents } from './find-contents.ts'
+import { collectOrphans, diskBytes, removeUnfinished } from './garbage.ts'
+import { Journal, readJournal, type ContentRecord, type FileStamp, type JournalRecord, type JournalState } from './journal.ts'
 import { lockDirectory, type DirectoryLock } from './lock.ts'
 import type { ManifestChecks } from './manifest-file.ts'
 import { writeOutput, type OutputMethod, type OutputOptions } from './output.ts'
 import { Room } from './room.ts'
-import { Content, type ContentHost } from './stored-content.ts'
+import type { ContentHost } from './content-host.ts'
+import { Content } from './stored-content.ts'
 
 export type { Store, StoredContent, StoreEvent, StoreOptions } from './contract.ts'
 export type { OutputMethod, OutputOptions } from './output.ts'
@@ -79,6 +81,8 @@ class StoreOnDisk implements Store, ContentHost {
   readonly #found: JournalState
   readonly #table: ContentTable = new ContentTable()
   readonly #room: Room
+  /** Contents that could not be looked at: left as they are, and remembered as the journal had them. */
+  readonly #unreadable: Map<string, ContentRecord | undefined> = new Map()
   readonly #creating: Map<string, Promise<StoredContent>> = new Map()
   readonly #removing: Map<string, Promise<void>> = new Map()
   /** Complete contents whose manifest is in memory, the one used last at the end. */
@@ -114,12 +118,16 @@ class StoreOnDisk implements Store, ContentHost {
     if (lostBytes > 0) this.#report({ type: 'journal-cut', lostBytes })
     const found = await findContents(this.#contentsDirectory, this.#found, this)
     for (const content of found.contents) {
-      this.#room.count(content)
+      this.#room.recount(content)
       this.#usesRecordedAt.set(content, content.usedAt)
       this.#table.add(content)
     }
     for (const { id, reason } of found.discarded) this.#report({ type: 'discarded', id, reason })
-    for (const { id, error } of found.failures) this.#report({ type: 'failed', doing: `look at ${id}`, error })
+    for (const { id, error } of found.failures) {
+      this.#unreadable.set(id, this.#found.contents.get(id))
+      this.#report({ type: 'failed', doing: `look at ${id}`, error })
+    }
+    await removeUnfinished(this.directory, ['journal'])
     await this.#journal.start(validBytes)
     this.#background = this.#settle(found)
   }
@@ -178,17 +186,12 @@ class StoreOnDisk implements Store, ContentHost {
       await this.#remove(content)
       removed++
     }
-    for (const name of await fs.promises.readdir(this.#contentsDirectory)) {
-      const isOurs = this.#table.has(name) || this.#creating.has(name) || this.#removing.has(name)
-      if (isOurs || !(CONTENT_NAME.test(name) || TRASH_NAME.test(name))) continue
-      const path = join(this.#contentsDirectory, name)
-      const orphanBytes = await diskBytes(path)
-      await fs.promises.rm(path, { recursive: true, force: true }).catch(this.#rethrow(path))
-      bytes += orphanBytes
-      removed++
-    }
+    const isKnown = (id: string): boolean => [this.#table, this.#unreadable, this.#creating, this.#removing].some((known) => known.has(id))
+    const orphans = await collectOrphans(this.#contentsDirectory, isKnown).catch((error: unknown) => {
+      throw fromErrno(error, { doing: 'data-dir', path: this.#contentsDirectory })
+    })
     await this.#asides.clear()
-    return { removed, bytes }
+    return { removed: removed + orphans.removed, bytes: bytes + orphans.bytes }
   }
 
   async verify(id: string): Promise<{ chunks: number; bad: number[] }> {
@@ -219,6 +222,8 @@ class StoreOnDisk implements Store, ContentHost {
   lockLost(): void {
     this.#isLockLost = true
     this.#report({ type: 'lock-lost' })
+    // Not even what is queued may be written: the files are another agent's now.
+    for (const content of this.#table.values()) this.#inBackground(`leave ${content.id}`, content.detach())
   }
 
   // What contents ask (ContentHost).
@@ -249,13 +254,15 @@ class StoreOnDisk implements Store, ContentHost {
   }
 
   loaded(content: Content): void {
+    if (content.isRemoved) return
     this.#loaded.delete(content)
     this.#loaded.add(content)
-    if (this.#loaded.size <= MAX_LOADED_CONTENTS) return
-    const [oldest] = this.#loaded
-    if (oldest === undefined || oldest === content) return
-    this.#loaded.delete(oldest)
-    if (!oldest.isHeld) oldest.unload()
+    for (const oldest of this.#loaded) {
+      if (this.#loaded.size <= MAX_LOADED_CONTENTS || oldest === content) return
+      if (oldest.isHeld) continue
+      this.#loaded.delete(oldest)
+      oldest.unload()
+    }
   }
 
   touched(content: Content): void {
@@ -343,14 +350,15 @@ class StoreOnDisk implements Store, ContentHost {
       this.checkUsable()
       await this.#makeDirectory(content.directory)
       await content.open()
-      await this.#journal.append({ t: 'content', ...content.toRecord() }, false)
+      this.#table.add(content) // before the journal, which may be written anew from the table
+      await this.record(content, false)
     } catch (error) {
       content.isRemoved = true
+      this.#table.remove(content)
       this.#room.release(content)
       await fs.promises.rm(content.directory, { recursive: true, force: true })
       throw fromErrno(error, { doing: 'data-dir', path: content.directory })
     }
-    this.#table.add(content)
     return content
   }
 
@@ -388,15 +396,16 @@ class StoreOnDisk implements Store, ContentHost {
 
   async #removeFiles(content: Content): Promise<void> {
     await content.detach()
-    await this.#journal.append({ t: 'removed', id: content.id }, false)
-    await this.#trash(content.directory)
+    // Off its name first: a directory that nobody knows would be taken for a content whose record was lost.
+    await this.#trash(content.directory, () => this.#journal.append({ t: 'removed', id: content.id }, false))
   }
 
   /** Renames a directory of ours out of the way, so that its name is free at once, and removes it. */
-  async #trash(path: string): Promise<void> {
+  async #trash(path: string, whenGone: () => Promise<void> = () => Promise.resolve()): Promise<void> {
     const trash = join(this.#contentsDirectory, `.trash-${randomName()}`)
     try {
       await fs.promises.rename(path, trash)
+      await whenGone()
       await fs.promises.rm(trash, { recursive: true, force: true })
     } catch (error) {
       throw fromErrno(error, { doing: 'data-dir', path })
@@ -431,6 +440,7 @@ class StoreOnDisk implements Store, ContentHost {
         if (this.#isClosed) return
         if (content.stamp !== undefined || content.isRemoved || !this.#isReadable(content)) continue
         await this.#attempt(`recover ${content.id}`, () => content.recovered())
+        this.#room.recount(content)
       }
       await this.#attempt('keep to the quota', () => this.#room.shrink())
     }
@@ -464,14 +474,9 @@ class StoreOnDisk implements Store, ContentHost {
     work.catch((error: unknown) => this.#report({ type: 'failed', doing, error }))
   }
 
-  #rethrow(path: string): (error: unknown) => never {
-    return (error) => {
-      throw fromErrno(error, { doing: 'data-dir', path })
-    }
-  }
-
   #snapshot(): JournalRecord[] {
     const records = this.#asides.records()
+    for (const record of this.#unreadable.values()) if (record !== undefined) records.push({ t: 'content', ...record })
     for (const content of this.#table.values()) records.push({ t: 'content', ...content.toRecord() })
     return records
   }
@@ -497,14 +502,4 @@ class StoreOnDisk implements Store, ContentHost {
       this.#lock.release()
     }
   }
-}
-
-/** Bytes of disk that the files of a directory take; what vanishes meanwhile counts for nothing. */
-async function diskBytes(directory: string): Promise<number> {
-  let bytes = 0
-  for (const name of await fs.promises.readdir(directory).catch(() => [])) {
-    const stat = await fs.promises.lstat(join(directory, name)).catch(() => undefined)
-    bytes += (stat?.blocks ?? 0) * 512
-  }
-  return bytes
 }

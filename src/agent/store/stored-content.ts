@@ -15,45 +15,16 @@ import { toHex } from '../../core/lib/bytes.ts'
 import type { ContentInfo } from '../data-plane/data-plane.ts'
 import { fail, fromErrno, type PolycastError } from '../errors.ts'
 import { ContentFiles } from './content-files.ts'
+import type { ContentHost } from './content-host.ts'
 import type { StoredContent } from './contract.ts'
-import { DataFile, type OpenFiles } from './data-file.ts'
+import { DataFile } from './data-file.ts'
 import { closeFile, openFile, syncDirectory } from './files.ts'
+import { removeUnfinished } from './garbage.ts'
 import type { ContentRecord, FileStamp } from './journal.ts'
-import type { ContentLabel, ManifestChecks } from './manifest-file.ts'
+import type { ContentLabel } from './manifest-file.ts'
 import type { OutputOptions, OutputMethod } from './output.ts'
 import { checkChunks } from './verification.ts'
 import { WriteQueue } from './write-queue.ts'
-
-/** What a content asks of the store that it belongs to. */
-export interface ContentHost {
-  readonly checks: ManifestChecks
-  readonly files: OpenFiles
-  now(): number
-  /** Throws when the store is closed or was taken over. */
-  checkUsable(): void
-  /** Whether work in the background has to end. */
-  isClosing(): boolean
-  /** Makes room for what the content will need; rejects with `quota-exceeded`. */
-  reserve(content: Content): Promise<void>
-  /** Writes the content's record to the journal. */
-  record(content: Content, isDurable: boolean): Promise<void>
-  /** The content has become known by another id. */
-  sealed(content: Content): void
-  /** A complete content's manifest was read. */
-  loaded(content: Content): void
-  /** The content was used. */
-  touched(content: Content): void
-  /** The content became complete and durable. */
-  completed(content: Content): void
-  /** Chunks of the content are bad on the disk. */
-  damaged(content: Content, badChunks: number): void
-  /** What was found on the disk has been checked. */
-  recovered(content: Content, goodChunks: number, droppedChunks: number): void
-  /** The side file of written chunks could not be written. */
-  unsaved(content: Content, error: unknown): void
-  reuse(content: Content, fromChunk: number): Promise<{ chunks: number; bytes: number }>
-  output(content: Content, dest: string, options: OutputOptions): Promise<{ method: OutputMethod }>
-}
 
 /** A content in the store's table. */
 export class Content implements StoredContent {
@@ -383,7 +354,7 @@ export class Content implements StoredContent {
 
   async #recover(): Promise<void> {
     const files = this.load()
-    await this.#removeLeftovers()
+    await removeUnfinished(this.directory, ['manifest', 'have'])
     const { claims } = files
     if (claims !== undefined) {
       let good = 0
@@ -405,13 +376,6 @@ export class Content implements StoredContent {
       this.#host.recovered(this, good, claims.count - good)
     }
     if (this.stamp === undefined && this.isComplete) await this.finish()
-  }
-
-  /** Side files that were being replaced when the process ended. */
-  async #removeLeftovers(): Promise<void> {
-    for (const name of await fs.promises.readdir(this.directory)) {
-      if (/^(manifest|have)\.new-[0-9a-f]{8}$/.test(name)) await fs.promises.rm(join(this.directory, name), { force: true })
-    }
   }
 
   /** Manifest and side file as they are on the disk. */
