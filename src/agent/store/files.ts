@@ -8,6 +8,9 @@
 import * as fs from 'node:fs'
 import { dirname } from 'node:path'
 import { randomBytes } from 'node:crypto'
+import { Pace } from './pace.ts'
+
+const pace = new Pace()
 
 /** The most buffers that one vectored write takes (IOV_MAX of Linux). */
 export const MAX_WRITE_BUFFERS = 1024
@@ -34,7 +37,13 @@ export function syncFile(fd: number): Promise<void> {
 }
 
 /** Fills `buffer` from `position` on; resolves with the bytes read, fewer only at the end of the file. */
-export function readFully(fd: number, buffer: Uint8Array, position: number): Promise<number> {
+export async function readFully(fd: number, buffer: Uint8Array, position: number): Promise<number> {
+  let begun = 0
+  while (begun < buffer.length && pace.isQuick()) {
+    const bytes = pace.call(() => fs.readSync(fd, buffer, begun, buffer.length - begun, position + begun))
+    if (bytes === 0) return begun
+    begun += bytes
+  }
   return new Promise((resolve, reject) => {
     const readFrom = (done: number): void => {
       fs.read(fd, buffer, done, buffer.length - done, position + done, (error, bytes) => {
@@ -43,13 +52,22 @@ export function readFully(fd: number, buffer: Uint8Array, position: number): Pro
         readFrom(done + bytes)
       })
     }
-    if (buffer.length === 0) resolve(0)
-    else readFrom(0)
+    if (begun === buffer.length) resolve(begun)
+    else readFrom(begun)
   })
 }
 
 /** Writes all bytes of `buffers`, at most `MAX_WRITE_BUFFERS` of them, to `position` and on; usually one system call. */
-export function writeFully(fd: number, buffers: readonly Uint8Array[], position: number): Promise<void> {
+export async function writeFully(fd: number, buffers: readonly Uint8Array[], position: number): Promise<void> {
+  let whole: readonly Uint8Array[] = buffers.filter((buffer) => buffer.length > 0)
+  let begun = position
+  while (whole.length > 0 && pace.isQuick()) {
+    const waiting = whole
+    const bytes = pace.call(() => fs.writevSync(fd, waiting, begun))
+    if (bytes === 0) throw Object.assign(new Error('a write that wrote nothing'), { code: 'EIO' })
+    whole = dropBytes(waiting, bytes)
+    begun += bytes
+  }
   return new Promise((resolve, reject) => {
     const writeFrom = (rest: readonly Uint8Array[], at: number): void => {
       fs.writev(fd, rest, at, (error, bytes) => {
@@ -60,9 +78,8 @@ export function writeFully(fd: number, buffers: readonly Uint8Array[], position:
         writeFrom(left, at + bytes)
       })
     }
-    const whole = buffers.filter((buffer) => buffer.length > 0)
     if (whole.length === 0) resolve()
-    else writeFrom(whole, position)
+    else writeFrom(whole, begun)
   })
 }
 
