@@ -10,6 +10,7 @@ import { formatValue } from '#src/agent/config/kinds.js'
 import type { OptionRow } from '#src/agent/config/option.js'
 import { environmentName, OPTION_NAMES, optionRow, RESERVED_ENVIRONMENT } from '#src/agent/config/options.js'
 import { ERRORS, type ErrorRow } from '#src/agent/errors.js'
+import { openapiReference } from '#src/agent/http/openapi.js'
 import { BUCKETS, METRICS, type MetricRow } from '#src/agent/metrics.js'
 
 const FOLDER = path.resolve(import.meta.dirname, '../../docs/reference')
@@ -18,6 +19,7 @@ const PAGES: Readonly<Record<string, () => string>> = {
   'configuration.md': configurationPage,
   'errors.md': errorsPage,
   'metrics.md': metricsPage,
+  'openapi.json': openapiReference,
 }
 
 const NOTE = 'Generated from the code by `npm run docs`: changes here are lost.'

@@ -3,14 +3,14 @@ import { mkdir, mkdtemp, realpath, rm, stat, symlink, writeFile } from 'node:fs/
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { isPolycastError } from '../errors.ts'
 import { plainName, resolveDestination } from './destination.ts'
 
 interface Place {
   root: string
   outside: string
-  to(dest: string, createDirectories?: boolean): Promise<string>
+  to: (dest: string, createDirectories?: boolean) => Promise<string>
 }
 
 /** A root with a directory `in`, a link `out` that leads outside, and a link `within` that doesn't. */

@@ -56,6 +56,8 @@ export interface Get {
 }
 
 const PROGRESS_MS = 100
+/** Gets that may run at the same time. */
+const MAX_RUNNING = 512
 
 interface Parts {
   readonly dataPlane: DataPlane
@@ -82,6 +84,7 @@ export class Gets {
     if (this.#isClosed) throw fail('shutting-down', {})
     const known = order.id === undefined ? undefined : this.find(order.id)
     if (known !== undefined) return known
+    if (this.#running.size >= MAX_RUNNING) throw fail('overloaded', { reason: `${this.#running.size} gets run already` })
     const source = parseGetSource(order.source, order.headers)
     const digest = order.digest === undefined ? undefined : parseDigest(order.digest)
     if (order.output !== undefined && !isAbsolute(order.output))
@@ -179,6 +182,7 @@ class RunningGet implements Get {
   readonly #throttle: Throttle
   #progress: TransferProgress = { haveBytes: 0, totalBytes: undefined, receivedBytes: 0, reusedBytes: 0, peers: 0 }
   #isInterrupted = false
+  #last: GetEvent | undefined
   #cancelReason = ''
 
   constructor(parts: Parts, record: GetRecord, source: SourceName, digest: Digest | undefined) {
@@ -211,7 +215,9 @@ class RunningGet implements Get {
 
   follow(listener: (event: GetEvent) => void): () => void {
     listener({ event: 'started', get: this.info() })
-    this.#listeners.add(listener)
+    // One that ended meanwhile has nothing more to tell than that.
+    if (this.#last !== undefined) listener(this.#last)
+    else this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
   }
 
@@ -336,6 +342,7 @@ class RunningGet implements Get {
   }
 
   #tell(event: GetEvent): void {
+    if (event.event === 'done' || event.event === 'error') this.#last = event
     for (const listener of [...this.#listeners]) listener(event)
   }
 }

@@ -19,63 +19,57 @@ const nodeName = z.string().min(1).max(255)
 const nodeAddress = z.string().min(1).max(300)
 const path = z.string().max(4096)
 
-const ticket: z.ZodType<Ticket> = exact(
-  z.object({
-    swarmId: hex,
-    trackers: z.array(nodeAddress).min(1).max(16),
-    name: z.string().max(4096),
-    header: z
-      .string()
-      .max(1024 * 1024)
-      .optional(),
-  }),
-)
+const ticket: z.ZodType<Ticket> = z.object({
+  swarmId: hex,
+  trackers: z.array(nodeAddress).min(1).max(16),
+  name: z.string().max(4096),
+  header: z.exactOptional(z.string().max(1024 * 1024)),
+})
 
 const errorBody: z.ZodType<ErrorBody> = z.object({
   code: z.string().max(64),
   message: z.string().max(8192),
   advice: z.string().max(8192),
   isRetryable: z.boolean(),
+  exitCode: z.exactOptional(z.number().int()),
   params: z.record(z.string().max(64), z.union([z.string().max(8192), z.number()])),
 })
 
-const receipt: z.ZodType<Receipt> = exact(
-  z.object({
-    member: nodeName,
-    status: z.enum(['done', 'failed', 'left', 'unreachable']),
-    error: errorBody.optional(),
-    contentId: hex.optional(),
-    path: path.optional(),
-    totalBytes: bytes,
-    receivedBytes: bytes,
-    reusedBytes: bytes,
-    durationMs: time,
-    at: time,
-  }),
-)
+const receipt: z.ZodType<Receipt> = z.object({
+  member: nodeName,
+  status: z.enum(['done', 'failed', 'left', 'unreachable']),
+  error: z.exactOptional(errorBody),
+  contentId: z.exactOptional(hex),
+  path: z.exactOptional(path),
+  totalBytes: bytes,
+  receivedBytes: bytes,
+  reusedBytes: bytes,
+  durationMs: time,
+  at: time,
+})
 
 /** `content.open`: lets the caller fetch a content. An owner that doesn't have the URL's content begins to fetch it; an id that isn't here gives null. */
 export interface OpenParams {
-  url?: string | undefined
-  headers?: Record<string, string> | undefined
+  url?: string
+  headers?: Record<string, string>
   /** Ask the source even where the URL's content is here. */
-  fresh?: boolean | undefined
-  id?: string | undefined
+  fresh?: boolean
+  id?: string
 }
 export const openParams: z.ZodType<OpenParams> = z.object({
-  url: z.string().max(8192).optional(),
-  headers: z.record(z.string().max(256), z.string().max(16 * 1024)).optional(),
-  fresh: z.boolean().optional(),
-  id: idText.optional(),
+  url: z.exactOptional(z.string().max(8192)),
+  headers: z.exactOptional(z.record(z.string().max(256), z.string().max(16 * 1024))),
+  fresh: z.exactOptional(z.boolean()),
+  id: z.exactOptional(idText),
 })
 export interface OpenResult {
   ticket: Ticket
   /** Known once the source was read to its end. */
-  contentId?: string | undefined
-  totalBytes?: number | undefined
+  contentId?: string
+  totalBytes?: number
 }
 export const openResult: z.ZodType<OpenResult | null> = z.nullable(
-  z.object({ ticket, contentId: hex.optional(), totalBytes: bytes.optional() }),
+  z.object({ ticket, contentId: z.exactOptional(hex), totalBytes: z.exactOptional(bytes) }),
 )
 
 /** `content.sealed`: waits a while for a publication's end; raises the error that it ended with. */
@@ -100,7 +94,7 @@ export interface OfferParams {
   dest: string
   createDirectories: boolean
   /** Time left for it, in ms; none is no limit. */
-  remainingMs?: number | undefined
+  remainingMs?: number
   /** Tell the origin the progress this often; 0: never, the tracker does. */
   progressMs: number
 }
@@ -111,7 +105,7 @@ export const offerParams: z.ZodType<OfferParams> = z.object({
   name: z.string().max(4096),
   dest: path,
   createDirectories: z.boolean(),
-  remainingMs: z.number().min(0).max(Number.MAX_SAFE_INTEGER).optional(),
+  remainingMs: z.exactOptional(z.number().min(0).max(Number.MAX_SAFE_INTEGER)),
   progressMs: z.number().min(0).max(3_600_000),
 })
 
@@ -162,9 +156,3 @@ export function checked<T>(schema: z.ZodType<T>, value: unknown): T {
   const issue = result.error.issues[0]
   throw fail('bad-request', { reason: `${issue?.path.join('.') || 'the message'}: ${issue?.message ?? 'not understood'}` })
 }
-
-/** zod writes optional keys as `T | undefined`; this drops the ones that are undefined, as exactOptionalPropertyTypes wants. */
-function exact<T extends object>(schema: z.ZodType<T>): z.ZodType<Exact<T>> {
-  return schema.transform((value) => Object.fromEntries(Object.entries(value).filter(([, item]) => item !== undefined)) as Exact<T>)
-}
-type Exact<T> = { [K in keyof T]: undefined extends T[K] ? Exclude<T[K], undefined> : T[K] }

@@ -108,6 +108,7 @@ export class Offers {
       if (standing.state === 'unknown') throw supply ?? fail('content-not-found', { id: order.ticket.swarmId })
       return standing
     }
+    const leftMs = remainingMs(order, clock)
     const params: OfferParams = {
       id: order.id,
       ticket: supply.ticket,
@@ -115,7 +116,7 @@ export class Offers {
       name: order.name,
       dest: order.dest,
       createDirectories: order.createDirectories,
-      remainingMs: remainingMs(order, clock),
+      ...(leftMs === undefined ? {} : { remainingMs: leftMs }),
       progressMs: supply.isTracker ? 0 : RECEIVER_PROGRESS_MS,
     }
     const standing = await calls.call(receiver, 'delivery.offer', params, standingResult, options)

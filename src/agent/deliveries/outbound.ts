@@ -73,6 +73,7 @@ export class Outbound {
   #unwatchSwarm: (() => void) | undefined
   #sentBytes = 0
   #hasEnded = false
+  #last: DeliveryEvent | undefined
   #resolveEnded: () => void = () => undefined
 
   /** `order` is the catalog's own record, which changes with what is recorded; `abort` ends with the delivery. */
@@ -117,7 +118,9 @@ export class Outbound {
   /** Calls back with `started` at once and then with what happens; the function returned ends it. */
   follow(listener: (event: DeliveryEvent) => void): () => void {
     listener({ event: 'started', delivery: this.info() })
-    this.#listeners.add(listener)
+    // One that ended meanwhile has nothing more to tell than that.
+    if (this.#last !== undefined) listener(this.#last)
+    else this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
   }
 
@@ -155,7 +158,9 @@ export class Outbound {
 
   /** Stops without ending: the next start of the agent goes on. */
   interrupt(): void {
+    if (this.#hasEnded) return
     this.#hasEnded = true
+    this.#tell({ event: 'error', error: serialiseError(fail('shutting-down', {})), delivery: this.info() })
     this.#cleanUp()
     this.#resolveEnded()
   }
@@ -183,6 +188,7 @@ export class Outbound {
     const receiver = this.#receivers.get(member)
     if (receiver === undefined || receiver.state === 'ended' || receiver.haveBytes === haveBytes) return
     receiver.haveBytes = haveBytes
+    receiver.state = 'receiving'
     receiver.isChanged = true
     this.#throttle.poke()
   }
@@ -453,6 +459,7 @@ export class Outbound {
   }
 
   #tell(event: DeliveryEvent): void {
+    if (event.event === 'done' || event.event === 'error') this.#last = event
     for (const listener of [...this.#listeners]) listener(event)
   }
 

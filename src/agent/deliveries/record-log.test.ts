@@ -70,9 +70,9 @@ test('a rewrite replaces all records and goes on', async (t) => {
   const log = await RecordLog.open(path, () => undefined)
   for (const record of RECORDS) await log.append(record)
   await log.rewrite([{ only: 1 }])
-  await log.append({ then: 2 })
+  await log.append({ next: 2 })
   await log.close()
-  assert.deepEqual(await read(path), [{ only: 1 }, { then: 2 }])
+  assert.deepEqual(await read(path), [{ only: 1 }, { next: 2 }])
 })
 
 test('appends never get stuck, whenever they come', async (t) => {
