@@ -24,7 +24,7 @@ import { Payload, type Slab } from './slabs.ts'
 export const PROTOCOL_VERSION = 1
 const INSTANCE_BYTES = 16
 const MAX_CHANNELS = 4096
-const START_WINDOW_BYTES = 512 * 1024
+const START_WINDOW_BYTES = 128 * 1024
 /** An acknowledgement that comes within this lets the window grow, one that comes after that makes it shrink, ms. */
 const QUICK_ACK_MS = 60
 const LATE_ACK_MS = 250
