@@ -37,6 +37,8 @@ const SLOW_CHILD_RUNS = 6
 const SLOW_CHILD_MS = 300
 /** After this long without a word of the manifest another neighbour is asked for it, ms. */
 const MANIFEST_STALL_MS = 500
+/** How long after the start neighbours are told quickly what is here, ms. */
+const FIRST_HAVES_MS = 1000
 /** The least time between two picks, ms. */
 const PICK_PAUSE_MS = 5
 
@@ -102,7 +104,7 @@ export class SwarmPeer {
       from = have.nextSet(end)
     }
     this.#timers.set('tick', now + this.limits.tickMs)
-    this.#timers.set('have', now + this.limits.haveIntervalMs)
+    this.#timers.set('have', now + this.limits.fastHaveIntervalMs)
     if (!options.isOrigin) this.#timers.set('announce', now + this.limits.earlyAnnounceIntervalMs)
     this.#grow(now)
     this.#checkDone()
@@ -171,10 +173,13 @@ export class SwarmPeer {
         case 'tick':
           this.#tick(now)
           break
-        case 'have':
-          this.#timers.set('have', now + this.limits.haveIntervalMs)
+        case 'have': {
+          // Quickly at first: a small content is over before the slow pace has begun.
+          const isFirst = now - this.#startedAt < FIRST_HAVES_MS
+          this.#timers.set('have', now + (isFirst ? this.limits.fastHaveIntervalMs : this.limits.haveIntervalMs))
           this.#announceHave(() => true)
           break
+        }
         case 'fastHave':
           this.#announceHave((neighbour) => now - neighbour.askedAt < ASKING_MS)
           break
