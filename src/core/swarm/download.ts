@@ -14,9 +14,15 @@ interface Asked {
   at: number
   /** Asked of a second one. */
   isDouble: boolean
+  /** It should have come by plan. */
+  readonly isLate: boolean
 }
 
 const MAX_LATE_MS = 5000
+/** Late runs asked for at a time: enough to go on with, too few to do harm where everybody is late. */
+const MAX_LATE_ASKED = 8
+/** How much longer a run is waited for after one was asked for in vain, at the most. */
+const MAX_PATIENCE = 16
 const ORIGIN_HANDICAP_MS = 1e6
 /** A stripe is behind when it is this many runs behind the one that is first. */
 const LAG_RUNS = 32
@@ -37,6 +43,9 @@ export class Downloads {
   #lagMs = 100
   #lagDeviationMs = 75
   #stripeArrivedAt: number[] = []
+  #lateAsked = 0
+  /** Grows whenever a late run came by plan after all, shrinks when asking helped. */
+  #patience = 1
   /** The highest run that has come by plan. */
   #front = -1
 
@@ -46,6 +55,7 @@ export class Downloads {
 
   reset(): void {
     this.#asked.clear()
+    this.#lateAsked = 0
     this.#withheld.clear()
     this.#firstMissing = 0
     this.#front = -1
@@ -78,7 +88,7 @@ export class Downloads {
 
   neighbourGone(neighbour: Neighbour): void {
     for (const run of neighbour.outstanding.keys()) {
-      if (this.#asked.get(run)?.from === neighbour.id) this.#asked.delete(run)
+      if (this.#asked.get(run)?.from === neighbour.id) this.#drop(run)
     }
     neighbour.outstanding.clear()
     neighbour.outstandingBytes = 0
@@ -91,13 +101,17 @@ export class Downloads {
     const askedAt = neighbour.outstanding.get(run)
     if (!this.#isHere(run)) return
     this.#withheld.delete(run)
+    const asked = this.#asked.get(run)
     if (askedAt !== undefined) {
       neighbour.answered(now - askedAt, bytes)
       this.pulledRuns++
-    } else this.#cameByPlan(run, now)
-    const asked = this.#asked.get(run)
+      if (asked?.isLate === true) this.#patience = Math.max(1, this.#patience * 0.95)
+    } else {
+      this.#cameByPlan(run, now)
+      if (asked?.isLate === true) this.inVain()
+    }
     if (asked !== undefined) {
-      this.#asked.delete(run)
+      this.#drop(run)
       for (const other of peer.neighbours.values()) {
         if (!other.outstanding.has(run)) continue
         this.#forget(other, run)
@@ -105,6 +119,11 @@ export class Downloads {
       }
       if (!peer.isDone) peer.pickSoon(now)
     }
+  }
+
+  /** Something came twice: it should have been waited for. */
+  inVain(): void {
+    this.#patience = Math.min(MAX_PATIENCE, this.#patience * 1.25)
   }
 
   tick(now: number): void {
@@ -159,6 +178,7 @@ export class Downloads {
     const { availability, limits, random, parents } = this.#peer
     const lateMs = this.#lateMs()
     const isPlanned = parents.length > 0
+    let late = MAX_LATE_ASKED - this.#lateAsked
     const runs: number[] = []
     const keys: Map<number, number> = new Map()
     this.#eachMissing(limits.pickWindowRuns, (run) => {
@@ -166,8 +186,9 @@ export class Downloads {
       const holders = availability.holders(run)
       const seenAt = availability.seenAt(run)
       const isCovered = isPlanned && this.#isCovered(run)
-      if (isCovered && !this.#isLate(run, lateMs, now)) return
+      if (isCovered && (late <= 0 || !this.#isLate(run, lateMs, now))) return
       if (holders === 0 && !this.#mayAskOrigin(run, isCovered, seenAt, now)) return
+      if (isCovered) late--
       runs.push(run)
       keys.set(run, Math.min(holders, 1000) + random.float())
     })
@@ -244,14 +265,17 @@ export class Downloads {
       if (asked.isDouble || now - asked.at < Math.max(150, 2 * (first?.latencyMs ?? 0))) continue
       const second = this.#bestHolder(run, now)
       if (second === undefined || second.isOrigin) continue
+      this.#drop(run)
       this.#ask(second, run, now)
-      this.#asked.set(run, { from: asked.from, at: asked.at, isDouble: true })
+      this.#asked.set(run, { ...this.#asked.get(run)!, from: asked.from, at: asked.at, isDouble: true })
       this.#send(second, [run])
     }
   }
 
   #ask(neighbour: Neighbour, run: number, now: number): void {
-    this.#asked.set(run, { from: neighbour.id, at: now, isDouble: false })
+    const isLate = this.#peer.parents.length > 0 && this.#isCovered(run)
+    if (isLate) this.#lateAsked++
+    this.#asked.set(run, { from: neighbour.id, at: now, isDouble: false, isLate })
     neighbour.outstanding.set(run, now)
     neighbour.outstandingBytes += this.#runBytes(run)
     this.requestedRuns++
@@ -312,7 +336,12 @@ export class Downloads {
   #forget(neighbour: Neighbour, run: number): void {
     neighbour.outstanding.delete(run)
     neighbour.outstandingBytes = neighbour.outstanding.size === 0 ? 0 : Math.max(0, neighbour.outstandingBytes - this.#runBytes(run))
-    if (this.#asked.get(run)?.from === neighbour.id) this.#asked.delete(run)
+    if (this.#asked.get(run)?.from === neighbour.id) this.#drop(run)
+  }
+
+  #drop(run: number): void {
+    if (this.#asked.get(run)?.isLate === true) this.#lateAsked--
+    this.#asked.delete(run)
   }
 
   #cameByPlan(run: number, now: number): void {
@@ -327,7 +356,7 @@ export class Downloads {
 
   /** After how long a run counts as late: as TCP's retransmission time-out is reckoned (RFC 6298 §2). */
   #lateMs(): number {
-    return Math.min(MAX_LATE_MS, Math.max(this.#peer.limits.minLateMs, this.#lagMs + 4 * this.#lagDeviationMs))
+    return Math.min(MAX_LATE_MS, Math.max(this.#peer.limits.minLateMs, this.#lagMs + 4 * this.#lagDeviationMs) * this.#patience)
   }
 
   #isHere(run: number): boolean {

@@ -496,6 +496,7 @@ export class SwarmPeer {
     const bytes = this.content.rangeBytes(firstChunk, count)
     if (this.have.hasRange(firstChunk, count)) {
       this.#duplicateBytes += bytes
+      this.#downloads.inVain()
       this.#downloads.arrived(neighbour, firstChunk, bytes, now)
       return
     }
