@@ -80,6 +80,8 @@ export interface DeliveriesOptions {
   callTimeoutMs?: number
   /** How long a member may be dead, or not there, before its receipt says unreachable. Default: 30 s. */
   graceMs?: number
+  /** Let outputs be hard links into the store where reflinks are not possible. */
+  allowHardLinks?: boolean
   /** Told of receipts and ends, for the metrics. */
   observer?: DeliveryObserver
   /** Deliveries received at the same time. Default: 256. */
@@ -117,6 +119,7 @@ export class Deliveries {
     const publications = new Publications(dataPlane, calls, catalog, log)
     const openings = new Openings({ calls, clock, log, publications, transfers, closing: closing.signal })
     const acquisitions = new Acquisitions({ dataPlane, clock, log, publications, openings, transfers })
+    const allowHardLink = options.allowHardLinks === true
     const callTimeoutMs = options.callTimeoutMs ?? DEFAULT_CALL_TIMEOUT_MS
     const destRoots = options.destRoots ?? [join(options.dataDirectory, 'files')]
     this.#catalog = catalog
@@ -125,7 +128,7 @@ export class Deliveries {
     this.#closing = closing
     this.#timeoutMs = options.timeoutMs ?? 0
     this.#supplies = new Supplies({ calls, publications, openings })
-    this.#gets = new Gets({ dataPlane, catalog, clock, log, publications, acquisitions })
+    this.#gets = new Gets({ dataPlane, catalog, clock, log, publications, acquisitions, allowHardLink })
     this.#inbounds = new Inbounds({
       dataPlane,
       catalog,
@@ -136,6 +139,7 @@ export class Deliveries {
       destRoots,
       maxInbound: options.maxInbound ?? DEFAULT_MAX_INBOUND,
       callTimeoutMs,
+      allowHardLink,
     })
     this.#outboundParts = {
       dataPlane,

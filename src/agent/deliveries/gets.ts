@@ -66,6 +66,7 @@ interface Parts {
   readonly log: ServiceLog
   readonly publications: Publications
   readonly acquisitions: Acquisitions
+  readonly allowHardLink: boolean
 }
 
 /** The gets of a node. */
@@ -281,7 +282,10 @@ class RunningGet implements Get {
     const written =
       output === undefined
         ? undefined
-        : await orCancelled(dataPlane.output(info.id, output, { overwrite: await this.#mayOverwrite(output) }), this.#abort.signal)
+        : await orCancelled(
+            dataPlane.output(info.id, output, { overwrite: await this.#mayOverwrite(output), allowHardLink: this.#parts.allowHardLink }),
+            this.#abort.signal,
+          )
     return {
       contentId: info.id,
       name: info.name,

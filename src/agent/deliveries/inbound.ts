@@ -34,6 +34,7 @@ interface Parts {
   /** Deliveries that are received at the same time; more are refused as `overloaded` and offered again by their origin. */
   readonly maxInbound: number
   readonly callTimeoutMs: number
+  readonly allowHardLink: boolean
 }
 
 /** The origin's own timer comes first; this one is for an origin that is gone. */
@@ -298,7 +299,10 @@ class InboundRun {
       })
       const result = await orCancelled(hold.done, this.#abort.signal)
       const path = await resolveDestination(destRoots, this.#record)
-      await orCancelled(dataPlane.output(result.contentId, path, { overwrite: true }), this.#abort.signal)
+      await orCancelled(
+        dataPlane.output(result.contentId, path, { overwrite: true, allowHardLink: this.#parts.allowHardLink }),
+        this.#abort.signal,
+      )
       this.#progress = { ...this.#progress, receivedBytes: result.receivedBytes, reusedBytes: result.reusedBytes }
       return this.#receipt({ status: 'done', contentId: result.contentId, path, totalBytes: result.totalBytes })
     } finally {

@@ -45,6 +45,8 @@ const MAX_CONNECTIONS = 1024
 const HEADERS_TIMEOUT_MS = 10_000
 /** For the request as a whole, its body included; answers may go on for as long as they like. */
 const REQUEST_TIMEOUT_MS = 60_000
+/** For answers under way when the server closes. */
+const CLOSE_GRACE_MS = 500
 /** What stands for the path of a request without a route in the metrics. */
 const NO_ROUTE = 'none'
 
@@ -62,8 +64,13 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
     port: (server.address() as AddressInfo).port,
     async close() {
       const closed = new Promise((resolve) => server.close(resolve))
-      server.closeAllConnections()
+      // Streams have been told the end by what they follow; who doesn't read it is cut off.
+      const timer = setTimeout(() => {
+        server.closeAllConnections()
+      }, CLOSE_GRACE_MS)
+      server.closeIdleConnections()
       await closed
+      clearTimeout(timer)
     },
   }
 }

@@ -1,0 +1,295 @@
+/**
+ * One node, put together: log, metrics, data plane, membership, deliveries, HTTP API. Nothing is decided here but the order in
+ * which they start and stop.
+ *
+ * Start: the data plane first, for it locks the data directory; the membership last, so that nobody hears of a node that
+ * doesn't answer yet. Stop: in the reverse order; what runs is not ended but goes on at the next start.
+ */
+import { formatAddress } from './addresses.ts'
+import type { AgentConfig } from './config/options.ts'
+import { startDataPlane } from './data-plane/client.ts'
+import type { DataPlane } from './data-plane/data-plane.ts'
+import { Deliveries } from './deliveries/deliveries.ts'
+import { asPolycastError } from './errors.ts'
+import type { PolycastError } from './errors.ts'
+import type { AgentInfo, Readiness } from './http/api.ts'
+import { openapiDocument } from './http/openapi.ts'
+import { startHttpServer } from './http/server.ts'
+import type { HttpServer } from './http/server.ts'
+import { roomLogger } from './log.ts'
+import type { Logger } from './log.ts'
+import { MemberList } from './membership/member-list.ts'
+import type { Membership } from './membership/membership.ts'
+import { createMetrics } from './metrics.ts'
+import type { Metrics } from './metrics.ts'
+
+/** What a node is started with. */
+export interface AgentOptions {
+  readonly config: AgentConfig
+  /** The package's. */
+  readonly version: string
+  readonly log: Logger
+  /** Called when the node can't go on; it is to be stopped then. */
+  readonly onFatal: (error: PolycastError) => void
+}
+
+/** A running node. */
+export interface Agent {
+  readonly info: AgentInfo
+  /** Leaves the cluster and closes everything, within the option shutdown-timeout. */
+  stop(): Promise<void>
+}
+
+/** How long the start waits for the agents to join, so that a node that is ready knows the members; it goes on joining afterwards. */
+const JOIN_WAIT_MS = 200
+
+/** Starts a node. Errors: data-dir-locked, data-dir-unusable, address-in-use, address-unusable, dest-not-writable, name-conflict. */
+export async function startAgent(options: AgentOptions): Promise<Agent> {
+  const agent = new RunningAgent(options)
+  try {
+    await agent.start()
+    return agent
+  } catch (error) {
+    await agent.stop()
+    throw error
+  }
+}
+
+class RunningAgent implements Agent {
+  readonly #options: AgentOptions
+  readonly #metrics: Metrics
+  readonly #startedAt: number = Date.now()
+  #dataPlane: DataPlane | undefined
+  #membership: MemberList | undefined
+  #deliveries: Deliveries | undefined
+  #http: HttpServer | undefined
+  #readiness: Readiness = { status: 'not-ready', reason: 'it is starting' }
+  #stopping: Promise<void> | undefined
+
+  constructor(options: AgentOptions) {
+    this.#options = options
+    this.#metrics = createMetrics({ version: options.version })
+    this.#metrics.storeQuotaBytes.set(options.config.quotaBytes)
+  }
+
+  get info(): AgentInfo {
+    const { config, version } = this.#options
+    return {
+      name: config.name,
+      version,
+      nodeVersion: process.version,
+      pid: process.pid,
+      startedAt: this.#startedAt,
+      isSeed: config.isSeed,
+      tags: { ...config.tags },
+      addresses: {
+        gossip: formatAddress(config.advertise, this.#membership?.self.gossipPort ?? config.gossipPort),
+        swarm: formatAddress(config.advertise, this.#dataPlane?.swarmPort ?? config.swarmPort),
+        http: formatAddress(config.httpBind, this.#http?.port ?? config.httpPort),
+      },
+      dataDirectory: config.dataDirectory,
+      destRoots: [...config.destRoots],
+    }
+  }
+
+  async start(): Promise<void> {
+    const { config } = this.#options
+    const dataPlane = await this.#startDataPlane()
+    const membership = this.#createMembership(dataPlane)
+    const deliveries = await this.#openDeliveries(dataPlane, membership)
+    this.#http = await this.#startHttp(dataPlane, membership, deliveries)
+    await membership.start()
+    await deliveries.start()
+    this.#readiness = { status: 'ready' }
+    await this.#join(membership, config.join)
+  }
+
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop()
+    return this.#stopping
+  }
+
+  async #stop(): Promise<void> {
+    const { config, log } = this.#options
+    this.#readiness = { status: 'not-ready', reason: 'it is shutting down' }
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<'late'>((resolve) => {
+      timer = setTimeout(resolve, config.shutdownTimeoutMs, 'late')
+    })
+    const steps: [what: string, step: () => Promise<unknown> | undefined][] = [
+      ['deliveries', () => this.#deliveries?.close()],
+      ['HTTP API', () => this.#http?.close()],
+      ['membership', () => this.#membership?.leave()],
+      ['data plane', () => this.#dataPlane?.close()],
+    ]
+    for (const [what, step] of steps) {
+      try {
+        if ((await Promise.race([step(), late])) === 'late') {
+          log.warn({ part: what }, 'stopping takes longer than shutdown-timeout; ending without the rest')
+          break
+        }
+      } catch (error) {
+        log.error({ part: what, err: error }, 'a part of the agent did not stop in order')
+      }
+    }
+    clearTimeout(timer)
+  }
+
+  async #startDataPlane(): Promise<DataPlane> {
+    const { config, onFatal } = this.#options
+    const log = this.#log('data-plane')
+    this.#dataPlane = await startDataPlane({
+      worker: {
+        dataDirectory: config.dataDirectory,
+        name: config.name,
+        bind: config.bind,
+        advertise: config.advertise,
+        swarmPort: config.swarmPort,
+        zone: config.tags['zone'] ?? '',
+        quotaBytes: config.quotaBytes,
+        partialKeepMs: config.partialKeepMs,
+        stripes: config.swarmStripes,
+        maxNeighbours: config.swarmMaxNeighbours,
+        uploadWindowBytes: config.swarmUploadWindowBytes,
+        requestTimeoutMs: config.swarmRequestTimeoutMs,
+        stallTimeoutMs: config.swarmStallTimeoutMs,
+        uploadRateBytesPerSec: config.uploadRateBytesPerSec,
+        downloadRateBytesPerSec: config.downloadRateBytesPerSec,
+        dialTimeoutMs: config.dialTimeoutMs,
+        source: {
+          connectTimeoutMs: config.sourceConnectTimeoutMs,
+          idleTimeoutMs: config.sourceIdleTimeoutMs,
+          retries: config.sourceRetries,
+          retryPauseMs: config.sourceRetryPauseMs,
+          maxRedirects: config.sourceMaxRedirects,
+        },
+      },
+      semiSpaceBytes: config.workerSemiSpaceBytes,
+      log: (level, message, fields) => {
+        log[level](fields, message)
+      },
+      onCrash: onFatal,
+    })
+    return this.#dataPlane
+  }
+
+  #createMembership(dataPlane: DataPlane): MemberList {
+    const { config, onFatal } = this.#options
+    const membership = new MemberList({
+      name: config.name,
+      bind: config.bind,
+      advertise: config.advertise,
+      gossipPort: config.gossipPort,
+      swarmPort: dataPlane.swarmPort,
+      tags: config.tags,
+      heartbeatIntervalMs: config.heartbeatIntervalMs,
+      suspectTimeoutMs: config.suspectTimeoutMs,
+      deadTimeoutMs: config.deadTimeoutMs,
+      forgetTimeoutMs: config.forgetTimeoutMs,
+      dialTimeoutMs: config.dialTimeoutMs,
+      redialMaxMs: config.redialMaxMs,
+      log: this.#log('membership'),
+      onRefused: (reason) => {
+        this.#metrics.membershipRefused.inc({ reason })
+      },
+    })
+    membership.onChange(({ status }) => {
+      this.#metrics.memberChanges.inc({ status })
+    })
+    membership.onConflict(onFatal)
+    this.#membership = membership
+    return membership
+  }
+
+  async #openDeliveries(dataPlane: DataPlane, membership: Membership): Promise<Deliveries> {
+    const { config } = this.#options
+    this.#deliveries = await Deliveries.open({
+      dataDirectory: config.dataDirectory,
+      dataPlane,
+      membership,
+      log: this.#log('deliveries'),
+      destRoots: config.destRoots,
+      timeoutMs: config.deliveryTimeoutMs,
+      callTimeoutMs: config.callTimeoutMs,
+      allowHardLinks: config.allowHardLinks,
+      observer: {
+        receipt: ({ status, error }) => {
+          this.#metrics.receipts.inc({ result: status === 'done' ? 'done' : (error?.code ?? status) })
+        },
+        ended: ({ state, createdAt, endedAt = createdAt }) => {
+          this.#metrics.deliveries.inc({ result: state })
+          this.#metrics.deliverySeconds.observe((endedAt - createdAt) / 1000)
+        },
+      },
+    })
+    return this.#deliveries
+  }
+
+  #startHttp(dataPlane: DataPlane, membership: Membership, deliveries: Deliveries): Promise<HttpServer> {
+    const { config, version } = this.#options
+    const metrics = this.#metrics
+    return startHttpServer({
+      host: config.httpBind,
+      port: config.httpPort,
+      parts: {
+        dataPlane,
+        membership,
+        deliveries,
+        agent: () => this.info,
+        readiness: () => this.#readiness,
+        metrics: () => this.#renderMetrics(dataPlane, deliveries),
+        openapi: () => JSON.stringify(openapiDocument(version)),
+      },
+      log: this.#log('http'),
+      onRequest: ({ method, route, status, durationMs, error }) => {
+        metrics.httpRequests.inc({ method, route, status: String(status) })
+        metrics.httpSeconds.observe({ method, route }, durationMs / 1000)
+        if (error !== undefined) metrics.errors.inc({ code: error.code })
+      },
+    })
+  }
+
+  async #renderMetrics(dataPlane: DataPlane, deliveries: Deliveries): Promise<{ text: string; contentType: string }> {
+    const metrics = this.#metrics
+    metrics.applyStats(await dataPlane.stats())
+    metrics.deliveriesRunning.set(deliveries.stats().outbound)
+    metrics.membershipLinks.set(this.#membership?.linkCount ?? 0)
+    for (const status of ['alive', 'suspect', 'dead', 'left'] as const) {
+      metrics.members.set({ status }, this.#membership?.members().filter((member) => member.status === status).length ?? 0)
+    }
+    return { text: await metrics.render(), contentType: metrics.contentType }
+  }
+
+  /** Joins; what doesn't answer at once goes on being tried. Only a name that is taken keeps the node from running. */
+  async #join(membership: Membership, addresses: readonly string[]): Promise<void> {
+    if (addresses.length === 0) return
+    const { onFatal } = this.#options
+    const log = this.#log('membership')
+    let isWaiting = true
+    let timer: NodeJS.Timeout | undefined
+    const waited = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, JOIN_WAIT_MS)
+    })
+    const joined = membership.join(addresses).then(
+      (count) => {
+        log.info({ answered: count }, 'joined the cluster')
+      },
+      (raw: unknown) => {
+        const error = asPolycastError(raw)
+        if (error.code !== 'name-conflict') log.warn({ code: error.code, reason: error.message }, 'nobody to join answers yet; trying on')
+        else if (isWaiting) throw error
+        else onFatal(error)
+      },
+    )
+    try {
+      await Promise.race([joined, waited])
+    } finally {
+      isWaiting = false
+      clearTimeout(timer)
+    }
+  }
+
+  #log(room: Parameters<typeof roomLogger>[1]): Logger {
+    return roomLogger(this.#options.log, room)
+  }
+}

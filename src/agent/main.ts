@@ -1,0 +1,62 @@
+/** `polycast agent`: a node as a process of its own, from its configuration to its exit code. */
+import type { RawValue } from './config/kinds.ts'
+import { loadConfig } from './config/load.ts'
+import { printConfig } from './config/print.ts'
+import type { PolycastError } from './errors.ts'
+import { startAgent } from './agent.ts'
+import { createLogger } from './log.ts'
+
+/** What the command line gives. */
+export interface RunOptions {
+  /** By flag name, as `readOptionFlags` gives them. */
+  readonly flags: Readonly<Record<string, RawValue>>
+  readonly configFile?: string
+  /** Print the configuration and end. */
+  readonly isPrintConfig: boolean
+  /** The package's. */
+  readonly version: string
+}
+
+/** Runs a node until SIGTERM, Ctrl-C or a failure; gives the exit code. Prints one line `ready` with its addresses once it takes orders. Errors: those of the configuration and of `startAgent`. */
+export async function runAgent(options: RunOptions): Promise<number> {
+  const resolved = await loadConfig({
+    flags: options.flags,
+    environment: process.env,
+    ...(options.configFile === undefined ? {} : { file: options.configFile }),
+  })
+  if (options.isPrintConfig) {
+    process.stdout.write(printConfig(resolved))
+    return 0
+  }
+  const { config } = resolved
+  const log = createLogger({ level: config.logLevel, format: config.logFormat, node: config.name })
+  const ended = endOfProcess()
+  const agent = await startAgent({ config, version: options.version, log, onFatal: ended.fail })
+  const { gossip, swarm, http } = agent.info.addresses
+  process.stdout.write(`ready name=${config.name} gossip=${gossip} swarm=${swarm} http=http://${http}\n`)
+  log.info({ ...agent.info.addresses, data: config.dataDirectory, version: options.version }, 'ready')
+  const why = await ended.promise
+  if (typeof why === 'string') log.info({ signal: why }, 'stopping')
+  else log.fatal({ err: why }, 'stopping: the node cannot go on')
+  await agent.stop()
+  if (typeof why === 'string') return 0
+  process.stderr.write(`polycast: ${why.message}\n  ${why.advice}\n`)
+  return why.exitCode
+}
+
+/** The signal or the failure that ends the process; the second signal ends it at once. */
+function endOfProcess(): { promise: Promise<NodeJS.Signals | PolycastError>; fail: (error: PolycastError) => void } {
+  let end: (why: NodeJS.Signals | PolycastError) => void = () => undefined
+  const promise = new Promise<NodeJS.Signals | PolycastError>((resolve) => {
+    end = resolve
+  })
+  let isEnding = false
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => {
+      if (isEnding) process.exit(1)
+      isEnding = true
+      end(signal)
+    })
+  }
+  return { promise, fail: end }
+}
