@@ -9,8 +9,8 @@ import { openSample, randomBytes, temporaryDirectory } from './store-fixture.ts'
 import type { StoredContent } from './store.ts'
 
 const KILLS = 20
-/** More than one batch of the side file of written chunks. */
-const CONTENT_BYTES = 12_000_000
+/** Several batches of the side file of written chunks. */
+const CONTENT_BYTES = 24_000_000
 
 /** What the processes said before they were killed. */
 interface Told {
@@ -59,7 +59,7 @@ test(`killed ${KILLS} times at work, the store serves nothing but what was writt
   const told: Told = { names: new Map(), finished: new Set(), removing: new Set(), removed: new Set() }
   let partialChunks = 0
   for (let kill = 0; kill < KILLS; kill++) {
-    await workUntilKilled(directory, `round${kill}`, 1 + random.below(120), told)
+    await workUntilKilled(directory, `round${kill}`, 1 + random.below(200), told)
     const { store, events } = await openSample(context, directory)
     await store.settled()
     for (const info of store.contents()) {
