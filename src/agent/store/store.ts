@@ -40,7 +40,6 @@ import type { ContentHost } from './content-host.ts'
 import { Content } from './stored-content.ts'
 
 export type { Store, StoredContent, StoreEvent, StoreOptions } from './contract.ts'
-export type { OutputMethod, OutputOptions } from './output.ts'
 
 const DEFAULT_PARTIAL_MAX_AGE_MS = 7 * 24 * 3600 * 1000
 const MAX_LOADED_CONTENTS = 32
