@@ -7,6 +7,7 @@ import {
   copyDataDirectory,
   hash,
   makeAuthor,
+  makeEvenSample,
   makeSample,
   openSample,
   partsOf,
@@ -34,8 +35,8 @@ interface Bed {
 /** A data directory as a crash leaves it, or a closing in order. */
 async function makeBed(context: TestContext, end: 'crash' | 'close'): Promise<Bed> {
   const directory = fastDirectory(context)
-  const complete = makeSample(randomBytes('complete', 500), 256)
-  const partial = makeSample(randomBytes('partial', 600), 256)
+  const complete = makeEvenSample(randomBytes('complete', 500), 100)
+  const partial = makeEvenSample(randomBytes('partial', 550), 100)
   const author = makeAuthor(256)
   const growing = { manifest: author.manifest, bytes: randomBytes('growing', 500) }
   const store = await openStore({ ...OPTIONS, directory })

@@ -68,6 +68,15 @@ export function makeSample(bytes: Uint8Array, averageBytes: number = 1024, treeB
   return { manifest, bytes }
 }
 
+/** The same in chunks of that length, so that their number is known. */
+export function makeEvenSample(bytes: Uint8Array, chunkBytes: number): Sample {
+  const lengths = Array.from({ length: Math.ceil(bytes.length / chunkBytes) }, (_, i) =>
+    Math.min(chunkBytes, bytes.length - i * chunkBytes),
+  )
+  const hashes = concatBytes(lengths.map((length, i) => hash(bytes.subarray(i * chunkBytes, i * chunkBytes + length))))
+  return { manifest: buildSealed({ lengths, hashes }, { averageBytes: 256, mediaType: '', treeBytes: 0, hash }), bytes }
+}
+
 /** A directory as a content; `files` hold the bytes of the entries of kind file, by path. */
 export function makeTreeSample(entries: readonly TreeEntry[], files: Readonly<Record<string, Uint8Array>>): Sample {
   const withSizes = entries.map((entry) => ({ ...entry, bytes: files[entry.path]?.length ?? 0 }))
