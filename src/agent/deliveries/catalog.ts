@@ -1,5 +1,5 @@
 /**
- * The durable catalog of a node: which content a URL or a digest stands for, the deliveries ordered here with their
+ * The durable catalog of a node: which content a URL, a path or a digest stands for, the deliveries ordered here with their
  * receipts, the deliveries that other nodes ordered and this one receives, and the gets under way.
  *
  * It is a log of records (record-log.ts) and the state that replaying them gives; at start the log is rewritten from the
@@ -70,6 +70,7 @@ export type CatalogRecord =
   | { t: 'name'; url: string; contentId: string }
   | { t: 'unname'; url: string }
   | { t: 'digest'; digest: string; contentId: string }
+  | { t: 'path'; path: string; stamp: string; contentId: string }
   | { t: 'order'; order: OrderRecord }
   | { t: 'order-ticket'; id: string; ticket: Ticket; isTracker: boolean; attempt: number }
   | { t: 'order-sealed'; id: string; contentId: string; totalBytes: number }
@@ -85,7 +86,7 @@ export type CatalogRecord =
 
 /** How much of the past is kept; what is under way is always kept. */
 export interface CatalogLimits {
-  /** Names and digests each; the oldest go first. A lost name costs one fetch from the source. */
+  /** Names, digests and paths each; the oldest go first. A lost name costs one fetch from the source. */
   names: number
   /** Ended deliveries, ended inbound deliveries, ended gets, each. */
   ended: number
@@ -101,6 +102,7 @@ export class Catalog {
   readonly #limits: CatalogLimits
   readonly #names = new Map<string, string>()
   readonly #digests = new Map<string, string>()
+  readonly #paths = new Map<string, { stamp: string; contentId: string }>()
   readonly #orders = new Map<string, OrderRecord>()
   readonly #inbounds = new Map<string, InboundRecord>()
   readonly #gets = new Map<string, GetRecord>()
@@ -142,6 +144,12 @@ export class Catalog {
     return this.#digests.get(digest)
   }
 
+  /** The content id that was read from a file when it looked like this (path-stamp.ts). */
+  contentOfPath(path: string, stamp: string): string | undefined {
+    const known = this.#paths.get(path)
+    return known?.stamp === stamp ? known.contentId : undefined
+  }
+
   /** Applies a change at once and writes it; resolves when it outlives the process. `sync` makes it outlive the machine. */
   record(record: CatalogRecord): Promise<void> {
     this.#apply(record)
@@ -172,6 +180,11 @@ export class Catalog {
         this.#digests.delete(record.digest)
         this.#digests.set(record.digest, record.contentId)
         trim(this.#digests, this.#limits.names)
+        return
+      case 'path':
+        this.#paths.delete(record.path)
+        this.#paths.set(record.path, { stamp: record.stamp, contentId: record.contentId })
+        trim(this.#paths, this.#limits.names)
         return
       case 'order':
         this.#orders.set(record.order.id, { ...record.order, members: nameless(record.order.members) })
@@ -248,6 +261,7 @@ export class Catalog {
   *#records(): Generator<CatalogRecord> {
     for (const [url, contentId] of this.#names) yield { t: 'name', url, contentId }
     for (const [digest, contentId] of this.#digests) yield { t: 'digest', digest, contentId }
+    for (const [path, known] of this.#paths) yield { t: 'path', path, ...known }
     for (const order of this.#orders.values()) yield { t: 'order', order }
     for (const inbound of this.#inbounds.values()) yield { t: 'inbound', inbound }
     for (const get of this.#gets.values()) yield { t: 'get', get }

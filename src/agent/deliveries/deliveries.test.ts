@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { mkdir } from 'node:fs/promises'
+import { mkdir, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import test from 'node:test'
 import { fail } from '../errors.ts'
@@ -55,6 +55,25 @@ test('delivering again what they have moves no byte', async (t) => {
   const again = await bed.send('n1', { source, selector: 'all' })
   assert.equal(receiptOf(again, 'n2').receivedBytes, 0)
   assert.equal(again.state, 'done')
+})
+
+test('a file that did not change is not read again; one that changed is', async (t) => {
+  const bed = await Bed.open(t, ['n1', 'n2'])
+  const bytes = randomBytes(4 * KIB)
+  const source = await bed.file('f', bytes)
+  const { ctimeMs } = await stat(source)
+  // Within a tick of its last change a file isn't recognised.
+  await until(() => Date.now() - ctimeMs > 50)
+  await bed.send('n1', { source, selector: 'all' })
+  const again = await bed.send('n1', { source, selector: 'all', dest: 'again' })
+  assert.equal(bed.node('n1').publishes, 1)
+  assert.equal(receiptOf(again, 'n2').receivedBytes, 0)
+  assert.deepEqual(await bed.delivered('n2', 'again'), bytes)
+  bytes.reverse()
+  await writeFile(source, bytes)
+  await bed.send('n1', { source, selector: 'all', dest: 'new' })
+  assert.equal(bed.node('n1').publishes, 2)
+  assert.deepEqual(await bed.delivered('n2', 'new'), bytes)
 })
 
 test('unchanged parts of a new version are reused', async (t) => {

@@ -6,11 +6,13 @@
  * only, under a key that can't be turned back into the credential.
  */
 import { createHmac, randomBytes } from 'node:crypto'
+import { basename } from 'node:path'
 import type { ContentInfo, DataPlane, PublishInput, PublishedContent, Ticket } from '../data-plane/data-plane.ts'
 import { asPolycastError } from '../errors.ts'
 import type { PolycastError } from '../errors.ts'
 import type { Calls, ServiceLog } from './calls.ts'
 import type { Catalog } from './catalog.ts'
+import { isReliable, stampOf } from './path-stamp.ts'
 import { loggable } from './source-name.ts'
 
 /** How a publication ends. */
@@ -65,9 +67,25 @@ export class Publications {
     return begun
   }
 
-  /** Publishes a file or directory of this machine. Errors: path-…. */
-  async path(path: string, name?: string): Promise<Publication> {
-    return this.#publish({ path }, name)
+  /** Publishes a file or directory of this machine; a file that is known to be unchanged is not read again. Errors: path-…. */
+  async path(path: string, name: string = basename(path)): Promise<Publication> {
+    const before = await stampOf(path)
+    const knownId = before === undefined ? undefined : this.#catalog.contentOfPath(path, before.text)
+    const known = knownId === undefined ? undefined : await this.complete(knownId)
+    if (known !== undefined) return this.ofContent({ ...known, name })
+    const publication = await this.#publish({ path }, name)
+    if (before !== undefined) {
+      publication.sealed
+        .then(async ({ contentId }) => {
+          const after = await stampOf(path)
+          if (after === undefined || !isReliable(before, after, Date.now())) return
+          await this.#catalog.record({ t: 'path', path, stamp: after.text, contentId })
+        })
+        .catch((error: unknown) => {
+          this.#log.debug({ path, reason: asPolycastError(error).message }, 'a published file is not remembered')
+        })
+    }
+    return publication
   }
 
   /** A complete content of this node as a publication. */
