@@ -323,12 +323,17 @@ export class DataNode {
       return link.forget(swarmId)
     }
     this.#opening.set(swarmId, [])
-    void stored.recovered().then(() => {
+    const opened = stored.recovered().then(() => {
       const early = this.#opening.get(swarmId) ?? []
       this.#opening.delete(swarmId)
       const session = this.#session(stored, false, [], swarmId)
       for (const { link: from, message: said } of early) if (!from.isClosed) session.message(from, said, NO_SLAB)
       this.#pumpAll()
+    })
+    opened.catch((error: unknown) => {
+      this.#opening.delete(swarmId)
+      link.send(swarmId, { type: 'close', reason: JSON.stringify(serialiseError(error)) })
+      link.forget(swarmId)
     })
   }
 

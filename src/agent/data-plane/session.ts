@@ -90,6 +90,8 @@ export class Session {
   #timerAt = Infinity
   #redialTimer: NodeJS.Timeout | undefined
   #isFlushing = false
+  #isReusing = false
+  #reuseUpTo = 0
   #isEnded = false
   #unwrittenBytes = 0
   /** Called when nothing waits to be written any more. */
@@ -409,23 +411,34 @@ export class Session {
     }
   }
 
+  /** Searches this disk for entries; one search at a time, and what came meanwhile in the next one. */
   async #reuse(fromChunk: number, upTo: number): Promise<void> {
-    try {
-      const { bytes } = await this.stored.reuse(fromChunk)
-      this.reusedBytes += bytes
-    } catch (error) {
-      return this.fail(asPolycastError(error))
+    this.#reuseUpTo = upTo
+    if (this.#isReusing) return
+    this.#isReusing = true
+    for (let from = fromChunk; from < this.#reuseUpTo && !this.#isEnded; ) {
+      const to = this.#reuseUpTo
+      try {
+        const { bytes } = await this.stored.reuse(from)
+        this.reusedBytes += bytes
+      } catch (error) {
+        return this.fail(asPolycastError(error))
+      }
+      if (!this.#isEnded) this.#tellReused(from, to)
+      from = to
     }
-    if (this.#isEnded) return
+    this.#isReusing = false
+  }
+
+  #tellReused(from: number, to: number): void {
     const now = this.#host.now()
     const { have } = this.stored
-    for (let chunk = have.nextSet(fromChunk); chunk < upTo; chunk = have.nextSet(chunk)) {
-      const end = Math.min(have.nextClear(chunk), upTo)
+    for (let chunk = have.nextSet(from); chunk < to; ) {
+      const end = Math.min(have.nextClear(chunk), to)
       this.peer.handle({ type: 'stored', firstChunk: chunk, count: end - chunk }, now)
-      chunk = end
-      if (chunk >= upTo) break
+      chunk = have.nextSet(end)
     }
-    this.peer.handle({ type: 'reused', upTo }, now)
+    this.peer.handle({ type: 'reused', upTo: to }, now)
     this.flush()
   }
 
