@@ -36,9 +36,14 @@ export async function send(source: string, options: SendOptions): Promise<number
 /** Shows a delivery to its end; gives the exit code. With `cancels` the first Ctrl-C cancels the delivery, else it only ends the watching. */
 export async function follow(context: Context, events: AsyncIterable<DeliveryEvent>, cancels: boolean): Promise<number> {
   const view = new DeliveryView(context)
-  let id: string | undefined
+  let knowId: (id: string) => void = () => undefined
+  const known = new Promise<string>((settle) => {
+    knowId = settle
+  })
   const stop = async (): Promise<void> => {
-    if (!cancels || id === undefined) return
+    if (!cancels) return
+    // An order that the agent is still opening can't be cancelled yet: that takes as long as its source takes to answer.
+    const id = await known
     context.note(`polycast: interrupted; cancelling the delivery ${id} (again: leave it running)\n`)
     await context.api.json<DeliveryInfo>('DELETE', `/v1/deliveries/${encodeURIComponent(id)}`)
   }
@@ -64,7 +69,7 @@ export async function follow(context: Context, events: AsyncIterable<DeliveryEve
         reason: 'it ended its answer before the delivery; the delivery goes on when it is back',
       })
     const event = next.value
-    if (event.event === 'started') id = event.delivery.id
+    if (event.event === 'started') knowId(event.delivery.id)
     view.show(event)
     if (event.event === 'done') return 0
     if (event.event === 'error') return context.interrupted.aborted ? INTERRUPTED : (event.error.exitCode ?? 1)

@@ -187,6 +187,7 @@ export class Openings {
       const late = pause(this.#clock, SEALED_WAIT_MS, AbortSignal.any([waited.signal, this.#closing])).then(() => undefined)
       try {
         const sealed = await Promise.race([publication.sealed, late])
+        if (sealed === undefined && this.#closing.aborted) throw fail('shutting-down', {})
         return sealed === undefined ? { state: 'running' } : { state: 'sealed', ...sealed }
       } finally {
         waited.abort()
