@@ -62,7 +62,10 @@ class WorkerDataPlane implements DataPlane {
   readonly #worker: Worker
   readonly #options: StartOptions
   readonly #calls: Map<number, { resolve: (result: never) => void; reject: (error: PolycastError) => void }> = new Map()
-  readonly #publishes: Map<number, { resolve: (sealed: { contentId: string; totalBytes: number }) => void; reject: (error: PolycastError) => void }> = new Map()
+  readonly #publishes: Map<
+    number,
+    { resolve: (sealed: { contentId: string; totalBytes: number }) => void; reject: (error: PolycastError) => void }
+  > = new Map()
   readonly #transfers: Map<number, Set<(progress: TransferProgress) => void>> = new Map()
   readonly #watches: Map<number, (progress: { sentBytes: number; peers: SwarmPeerProgress[] }) => void> = new Map()
   readonly #handlers: Map<string, Handler> = new Map()
@@ -80,7 +83,9 @@ class WorkerDataPlane implements DataPlane {
 
   async publish(input: PublishInput, options: { name?: string }): Promise<PublishedContent> {
     const publishId = this.#nextId++
-    const sealed = new Promise<{ contentId: string; totalBytes: number }>((resolve, reject) => this.#publishes.set(publishId, { resolve, reject }))
+    const sealed = new Promise<{ contentId: string; totalBytes: number }>((resolve, reject) =>
+      this.#publishes.set(publishId, { resolve, reject }),
+    )
     // Who does not ask how it ended is not to bring the agent down by that.
     sealed.catch(() => undefined)
     try {

@@ -394,7 +394,8 @@ export class DataNode {
     const stored = this.store.find(id)
     if (stored !== undefined) {
       for (const session of [...this.#sessions.values()]) {
-        const isIdleNow = this.#publications.get(stored.id) === undefined && ![...this.#transfers.values()].some((transfer) => transfer.session === session)
+        const isIdleNow =
+          this.#publications.get(stored.id) === undefined && ![...this.#transfers.values()].some((transfer) => transfer.session === session)
         if (session.stored === stored && (force || isIdleNow)) session.end('the content was removed')
       }
     }

@@ -40,7 +40,10 @@ export class FrameReader {
       const bodyBytes = buffer.readUInt32BE(this.#begin)
       const frameType = buffer[this.#begin + 4]!
       if (bodyBytes > maxBodyBytes(frameType)) {
-        return wireError('disconnect', `a frame of type ${frameType} with ${bodyBytes} bytes, at most ${maxBodyBytes(frameType)} are allowed`)
+        return wireError(
+          'disconnect',
+          `a frame of type ${frameType} with ${bodyBytes} bytes, at most ${maxBodyBytes(frameType)} are allowed`,
+        )
       }
       const body = this.#begin + FRAME_HEADER_BYTES
       if (this.#end < body + bodyBytes) {

@@ -48,11 +48,7 @@ const MAX_WRITING_BYTES = 16 * 1024 * 1024
  * @param begin makes the session of the content; called once, before the first chunk of a growing content, after the last one
  *   of a small one
  */
-export async function ingest(
-  stream: IngestStream,
-  store: Store,
-  begin: (stored: StoredContent) => Session,
-): Promise<Ingested> {
+export async function ingest(stream: IngestStream, store: Store, begin: (stored: StoredContent) => Session): Promise<Ingested> {
   const { totalBytes } = stream
   if (totalBytes !== undefined && totalBytes <= WHOLE_BYTES) return ingestWhole(stream, store, begin)
   return ingestGrowing(stream, store, begin)
@@ -208,7 +204,7 @@ class Growing {
   #cutRuns(first: number, lengths: readonly number[]): { chunk: number; chunks: number; bytes: Uint8Array }[] {
     const { runChunks } = this.#session.peer
     const runs: { chunk: number; chunks: number; bytes: Uint8Array }[] = []
-    for (let at = 0; at < lengths.length; ) {
+    for (let at = 0; at < lengths.length;) {
       const end = Math.min(at + runChunks - ((first + at) % runChunks), lengths.length)
       let runBytes = 0
       for (let i = at; i < end; i++) runBytes += lengths[i]!
@@ -236,7 +232,7 @@ class Growing {
       return bytes
     }
     const joined = Buffer.allocUnsafe(count)
-    for (let filled = 0; filled < count; ) {
+    for (let filled = 0; filled < count;) {
       const part = this.#rest[0]!
       const taken = part.subarray(this.#restOffset, this.#restOffset + count - filled)
       joined.set(taken, filled)

@@ -145,7 +145,7 @@ export class Links {
     })
     // A socket of a server can't be told where to read to: what comes this way (mostly acknowledgements) is copied.
     socket.on('data', (chunk: Buffer) => {
-      for (let taken = 0; taken < chunk.length && !link.isClosed; ) {
+      for (let taken = 0; taken < chunk.length && !link.isClosed;) {
         const count = chunk.copy(link.space(), 0, taken)
         taken += count
         this.#read(link, count)

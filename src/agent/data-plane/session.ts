@@ -416,7 +416,7 @@ export class Session {
     this.#reuseUpTo = upTo
     if (this.#isReusing) return
     this.#isReusing = true
-    for (let from = fromChunk; from < this.#reuseUpTo && !this.#isEnded; ) {
+    for (let from = fromChunk; from < this.#reuseUpTo && !this.#isEnded;) {
       const to = this.#reuseUpTo
       try {
         const { bytes } = await this.stored.reuse(from)
@@ -433,7 +433,7 @@ export class Session {
   #tellReused(from: number, to: number): void {
     const now = this.#host.now()
     const { have } = this.stored
-    for (let chunk = have.nextSet(from); chunk < to; ) {
+    for (let chunk = have.nextSet(from); chunk < to;) {
       const end = Math.min(have.nextClear(chunk), to)
       this.peer.handle({ type: 'stored', firstChunk: chunk, count: end - chunk }, now)
       chunk = have.nextSet(end)
