@@ -24,6 +24,7 @@ const PING_AFTER_MS = 2000
 const SILENT_AFTER_MS = 8000
 const HELLO_WITHIN_MS = 5000
 const MAX_LINKS = 16_384
+const FIRST_READ_BYTES = 4096
 
 export class Links {
   readonly #options: LinksOptions
@@ -93,6 +94,7 @@ export class Links {
     if (target === undefined) return Promise.reject(fail('member-unreachable', { address, reason: 'that is no address' }))
     return new Promise((resolve, reject) => {
       let link: Link | undefined
+      const first = Buffer.alloc(FIRST_READ_BYTES)
       const giveUp = (reason: string): void => {
         clearTimeout(timer)
         socket.destroy()
@@ -102,9 +104,12 @@ export class Links {
       const socket: Socket = connect({
         ...target,
         onread: {
-          buffer: () => link?.space() ?? Buffer.alloc(1),
-          callback: (count: number) => {
-            if (link !== undefined) this.#read(link, count)
+          // Asked for before there is a link: the first bytes go to a buffer of their own, and are copied.
+          buffer: () => link?.space() ?? first,
+          callback: (count: number, buffer: Uint8Array) => {
+            if (link === undefined) return true
+            if (buffer === first) this.#copy(link, first.subarray(0, count))
+            else this.#read(link, count)
             return true
           },
         },
