@@ -149,13 +149,15 @@ export class Links {
       onClose: (which, reason) => this.#gone(which, reason),
     })
     // A socket of a server can't be told where to read to: what comes this way (mostly acknowledgements) is copied.
-    socket.on('data', (chunk: Buffer) => {
-      for (let taken = 0; taken < chunk.length && !link.isClosed;) {
-        const count = chunk.copy(link.space(), 0, taken)
-        taken += count
-        this.#read(link, count)
-      }
-    })
+    socket.on('data', (chunk: Buffer) => this.#copy(link, chunk))
+  }
+
+  #copy(link: Link, chunk: Buffer): void {
+    for (let taken = 0; taken < chunk.length && !link.isClosed;) {
+      const count = chunk.copy(link.space(), 0, taken)
+      taken += count
+      this.#read(link, count)
+    }
   }
 
   #read(link: Link, count: number): void {
