@@ -46,10 +46,10 @@ test('counting is seen in what is served, and agents do not share', async () => 
 
 test('what the data plane counted is taken over, again and again', async () => {
   const metrics = createMetrics({ version: '1' })
-  metrics.applyStats({ 'swarm.sentBytes': 10, 'store.bytes': 7, 'unknown.key': 1, 'swarm.badChunks': Number.NaN })
+  metrics.applyStats({ 'swarm.sentBytes': 10, 'store.bytes': 7, 'unknown.key': 1, 'swarm.badBytes': Number.NaN })
   metrics.applyStats({ 'swarm.sentBytes': 25, 'store.bytes': 5 })
   const text = await metrics.render()
   assert.match(text, /^polycast_swarm_sent_bytes_total 25$/m)
   assert.match(text, /^polycast_store_bytes 5$/m)
-  assert.match(text, /^polycast_swarm_bad_chunks_total 0$/m)
+  assert.match(text, /^polycast_swarm_bad_bytes_total 0$/m)
 })

@@ -84,12 +84,12 @@ export const METRICS = {
     labels: [],
     stat: 'swarm.duplicateBytes',
   },
-  swarmBadChunks: {
-    name: 'polycast_swarm_bad_chunks_total',
+  swarmBadBytes: {
+    name: 'polycast_swarm_bad_bytes_total',
     type: 'counter',
-    help: 'Chunks whose bytes did not have their hash; their senders were dropped.',
+    help: 'Bytes of chunks that did not have their hash; their senders were dropped.',
     labels: [],
-    stat: 'swarm.badChunks',
+    stat: 'swarm.badBytes',
   },
   swarmDroppedPeers: {
     name: 'polycast_swarm_dropped_peers_total',
@@ -104,6 +104,27 @@ export const METRICS = {
     help: 'Open connections with peers.',
     labels: [],
     stat: 'swarm.connections',
+  },
+  swarmNeighbours: {
+    name: 'polycast_swarm_neighbours',
+    type: 'gauge',
+    help: 'Peers that contents are exchanged with, counted once for each content.',
+    labels: [],
+    stat: 'swarm.neighbours',
+  },
+  linkSentBytes: {
+    name: 'polycast_link_sent_bytes_total',
+    type: 'counter',
+    help: 'Bytes written to connections with peers: chunks, their frames and all messages.',
+    labels: [],
+    stat: 'link.sentBytes',
+  },
+  linkReceivedBytes: {
+    name: 'polycast_link_received_bytes_total',
+    type: 'counter',
+    help: 'Bytes read from connections with peers: chunks, their frames and all messages.',
+    labels: [],
+    stat: 'link.receivedBytes',
   },
   swarmActive: {
     name: 'polycast_swarms',
@@ -208,6 +229,9 @@ export const METRICS = {
 
 /** A metric's property in `Metrics`. */
 export type MetricName = keyof typeof METRICS
+
+/** What the data plane counts: the keys that some row takes its value from. */
+export type DataPlaneStats = Record<Extract<(typeof METRICS)[MetricName], { readonly stat: string }>['stat'], number>
 
 type LabelOf<Row> = Row extends { readonly labels: readonly (infer Label extends string)[] } ? Label : never
 type MetricOf<Row extends MetricRow> = Row['type'] extends 'counter'

@@ -11,6 +11,7 @@ import { formatAddress } from '../addresses.ts'
 import { asPolycastError, fail, fromErrno, serialiseError } from '../errors.ts'
 import { createSource } from '../sources/create-source.ts'
 import { createFileSource } from '../sources/file-source.ts'
+import type { DataPlaneStats } from '../metrics.ts'
 import type { Store, StoredContent, StoreEvent } from '../store/contract.ts'
 import { openStore } from '../store/store.ts'
 import { Calls } from './calls.ts'
@@ -53,7 +54,8 @@ export class DataNode {
   #progressTimer: NodeJS.Timeout | undefined
   #ended = { sentBytes: 0, receivedBytes: 0, duplicateBytes: 0, badBytes: 0, reusedBytes: 0 }
   #droppedPeers = 0
-  #sourceBytes = 0
+  #evictedContents = 0
+  readonly #source: { fetches: number; receivedBytes: number; retries: number } = { fetches: 0, receivedBytes: 0, retries: 0 }
 
   constructor(options: WorkerOptions, events: DataNodeEvents) {
     this.#options = options
@@ -171,7 +173,12 @@ export class DataNode {
       const source = createFileSource(input.path)
       return { stream: { ...(await source.open({ signal })), treeBytes: 0 }, location: source.location }
     }
-    const source = createSource(input.url, { ...this.#options.source, ...(input.headers === undefined ? {} : { headers: input.headers }) })
+    this.#source.fetches++
+    const source = createSource(input.url, {
+      ...this.#options.source,
+      onRetry: () => this.#source.retries++,
+      ...(input.headers === undefined ? {} : { headers: input.headers }),
+    })
     const opened = await source.open({ signal })
     const chunks = this.#metered(opened.chunks)
     return { stream: { ...opened, chunks, treeBytes: 0, digest: input.digest }, location: source.location }
@@ -179,7 +186,7 @@ export class DataNode {
 
   async *#metered(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
     for await (const chunk of chunks) {
-      this.#sourceBytes += chunk.length
+      this.#source.receivedBytes += chunk.length
       yield chunk
       await this.#downloadLimit.taken(chunk.length)
     }
@@ -446,7 +453,7 @@ export class DataNode {
     this.#events.post({ type: 'swarm', watchId, sentBytes: session.sentBytes, peers })
   }
 
-  #stats(): Record<string, number> {
+  #stats(): DataPlaneStats {
     const total = { ...this.#ended }
     let neighbours = 0
     for (const session of this.#sessions.values()) {
@@ -465,20 +472,24 @@ export class DataNode {
       'swarm.duplicateBytes': total.duplicateBytes,
       'swarm.badBytes': total.badBytes,
       'swarm.droppedPeers': this.#droppedPeers,
-      'swarm.links': this.#links.count,
+      'swarm.connections': this.#links.count,
       'swarm.neighbours': neighbours,
-      'swarm.sessions': this.#sessions.size,
-      'links.sentBytes': links.sentBytes,
-      'links.receivedBytes': links.receivedBytes,
-      'store.reusedBytes': total.reusedBytes,
-      'store.usedBytes': this.store.usedBytes(),
+      'swarm.active': this.#sessions.size,
+      'link.sentBytes': links.sentBytes,
+      'link.receivedBytes': links.receivedBytes,
       'store.contents': this.store.contents().length,
-      'sources.readBytes': this.#sourceBytes,
+      'store.bytes': this.store.usedBytes(),
+      'store.reusedBytes': total.reusedBytes,
+      'store.evictedContents': this.#evictedContents,
+      'source.fetches': this.#source.fetches,
+      'source.receivedBytes': this.#source.receivedBytes,
+      'source.retries': this.#source.retries,
     }
   }
 
   #storeEvent(event: StoreEvent): void {
     const { type, ...fields } = event
+    if (type === 'evicted') this.#evictedContents++
     const level = type === 'evicted' || type === 'recovered' ? 'info' : 'warn'
     this.#log(level, `store: ${type}`, fields)
   }

@@ -46,6 +46,8 @@ export interface HttpSourceOptions {
   readonly connectTimeoutMs?: number
   /** Longest wait for the next byte, the first one included, in milliseconds. */
   readonly idleTimeoutMs?: number
+  /** Called before each try after the first. */
+  readonly onRetry?: () => void
 }
 
 const DEFAULTS = {
@@ -58,6 +60,7 @@ const DEFAULTS = {
   maxRedirects: 10,
   connectTimeoutMs: 10_000,
   idleTimeoutMs: 30_000,
+  onRetry: () => undefined,
 } satisfies Required<HttpSourceOptions>
 
 type Settings = Required<HttpSourceOptions>
@@ -243,10 +246,11 @@ class HttpFetch {
     if (this.#position > this.#positionAtFailure) this.#failures = 0
     this.#positionAtFailure = this.#position
     this.#failures++
-    const { retries, retryPauseMs, longestPauseMs } = this.#settings
+    const { retries, retryPauseMs, longestPauseMs, onRetry } = this.#settings
     if (this.#failures > retries) throw this.#gaveUp(error)
     const growing = retryPauseMs * 2 ** (this.#failures - 1) * (0.75 + Math.random() / 2)
     await pause(Math.min(Math.max(growing, error.retryAfterMs ?? 0), longestPauseMs), this.#client.signal)
+    onRetry()
   }
 
   #gaveUp(error: TransientError): PolycastError {
