@@ -19,7 +19,7 @@ import { Reader } from '../../core/wire/reader.ts'
 import { isWireError, type WireError } from '../../core/wire/wire-error.ts'
 import { Writer } from '../../core/wire/writer.ts'
 import { FrameReader } from './frame-reader.ts'
-import { Payload, type Slab } from './slabs.ts'
+import type { Payload, Slab } from './slabs.ts'
 
 export const PROTOCOL_VERSION = 1
 const INSTANCE_BYTES = 16

@@ -99,7 +99,7 @@ export class Session {
   #pendingPayload: Payload | undefined
   #users = 0
   #idleSince: number
-  #done: Promise<void> | undefined
+  #isFinishing = false
   readonly #waiters: { resolve: () => void; reject: (error: PolycastError) => void }[] = []
   #error: PolycastError | undefined
   #isFinished = false
@@ -346,7 +346,10 @@ export class Session {
         void this.#reuse(output.fromChunk, output.upTo)
         return
       case 'complete':
-        this.#done ??= this.#finish()
+        if (!this.#isFinishing) void this.#finish()
+        return
+      case 'closed':
+        // Whoever says so is heard in `#closed` before the machine learns that the neighbour is gone.
         return
     }
   }
@@ -443,6 +446,7 @@ export class Session {
   }
 
   async #finish(): Promise<void> {
+    this.#isFinishing = true
     try {
       if (this.#unwrittenBytes > 0) await new Promise<void>((resolve) => (this.#allWritten = resolve))
       await this.stored.finish()

@@ -27,7 +27,7 @@ interface Format {
   readonly name: string
   readonly samples: readonly Uint8Array[]
   /** Decodes and encodes again. */
-  recode(bytes: Uint8Array): Uint8Array | WireError
+  readonly recode: (bytes: Uint8Array) => Uint8Array | WireError
 }
 
 function format<T>(

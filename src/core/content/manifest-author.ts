@@ -121,5 +121,5 @@ function pageOf(lengths: readonly number[], hashes: Uint8Array, index: number): 
 /** What an author makes himself is right, or it is a bug. */
 function accepted<T>(result: T | WireError): T {
   assert(!isWireError(result), `a manifest of our own: ${isWireError(result) ? result.message : ''}`)
-  return result as T
+  return result
 }

@@ -120,8 +120,8 @@ test('every path that could leave the destination or hit another entry is refuse
     [[directory('a'), file('ab/c')], /not listed as a directory/],
     [[symlink('a', '')], /without a proper target/],
     [[symlink('a', 'x\0y')], /without a proper target/],
-    [[file(`${'x'.repeat(256)}`)], /more than 255 bytes/],
-    [[file(`${'ä'.repeat(128)}`)], /more than 255 bytes/],
+    [[file('x'.repeat(256))], /more than 255 bytes/],
+    [[file('ä'.repeat(128))], /more than 255 bytes/],
     [[file('a', 2 ** 48), file('b', 1)], /longer together/],
   ]
   for (const [entries, message] of cases) {
