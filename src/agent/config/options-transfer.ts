@@ -26,9 +26,9 @@ export const TRANSFER_OPTIONS = {
     group: 'Store and destinations',
     key: 'allow-hard-links',
     kind: 'boolean',
-    default: false,
+    default: true,
     summary: 'let outputs be hard links into the store where reflinks are not possible',
-    doc: "Where the file system can't share blocks between files (reflink), an output is a copy, which takes space and time a second time. With this it is a hard link, at no cost; but then a program that edits the delivered file in place also changes the store's file, which is noticed and fetched again only when it is verified. Allow it where delivered files are only read or replaced.",
+    doc: "Where the file system can't share blocks between files (reflink), an output on the same file system is a hard link into the store, at no cost of time or space. A program that edits the delivered file in place then changes the store's file as well; that is noticed by size and time before the store's copy is used again, and what is bad is fetched anew. With this off an output is a copy: turn it off where delivered files are edited in place rather than replaced.",
   },
   partialKeepMs: {
     group: 'Store and destinations',

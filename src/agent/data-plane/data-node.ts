@@ -230,6 +230,7 @@ export class DataNode {
     const stored = this.store.find(swarmId)
     if (stored !== undefined) {
       await stored.recovered()
+      await stored.checkUnchanged()
       return this.#session(stored, false, trackers, swarmId)
     }
     const head = ticket.header === undefined ? await this.#askHead(swarmId, trackers, signal) : Buffer.from(ticket.header, 'base64')
@@ -330,7 +331,8 @@ export class DataNode {
       return link.forget(swarmId)
     }
     this.#opening.set(swarmId, [])
-    const opened = stored.recovered().then(() => {
+    const ready = stored.recovered().then(() => stored.checkUnchanged())
+    const opened = ready.then(() => {
       const early = this.#opening.get(swarmId) ?? []
       this.#opening.delete(swarmId)
       const session = this.#session(stored, false, [], swarmId)

@@ -86,6 +86,11 @@ export interface StoredContent {
   finish(): Promise<void>
   /** Writes a complete content to a path outside of the store: aside, then renamed. */
   output(dest: string, options?: OutputOptions): Promise<{ method: OutputMethod }>
+  /**
+   * Whether the file of a complete content is as it was finished; one that another program wrote to (through a hard link, say) is
+   * verified, and false means that bad chunks were dropped and have to be fetched again.
+   */
+  checkUnchanged(): Promise<boolean>
   /** Marks the content as used now, for the eviction of what was not used for longest. */
   touch(): void
   /** Keeps the content from being evicted until the returned function is called; `user` is named to who wants to remove it. */

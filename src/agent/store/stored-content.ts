@@ -13,7 +13,7 @@ import { assert } from '../../core/lib/assert.ts'
 import type { Bitfield } from '../../core/lib/bitfield.ts'
 import { toHex } from '../../core/lib/bytes.ts'
 import type { ContentInfo } from '../data-plane/data-plane.ts'
-import { fail, fromErrno, type PolycastError } from '../errors.ts'
+import { fail, fromErrno, type PolycastError, isPolycastError } from '../errors.ts'
 import { ContentFiles } from './content-files.ts'
 import type { ContentHost } from './content-host.ts'
 import type { StoredContent } from './contract.ts'
@@ -259,6 +259,16 @@ export class Content implements StoredContent {
       return await this.#host.output(this, dest, options)
     } finally {
       release()
+    }
+  }
+
+  async checkUnchanged(): Promise<boolean> {
+    try {
+      await this.#checkStamp()
+      return true
+    } catch (error) {
+      if (isPolycastError(error, 'content-damaged')) return false
+      throw error
     }
   }
 
