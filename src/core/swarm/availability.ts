@@ -43,18 +43,31 @@ export class Availability {
     if (run < this.#seenAt.length && this.#seenAt[run] === 0) this.#seenAt[run] = now
   }
 
-  /** Sets a range in what a neighbour has announced, and counts the runs that this makes whole. */
+  /**
+   * Sets a range in what a neighbour has announced, and counts the runs that this makes whole; `chunks` is where the last run ends,
+   * Infinity while that isn't known.
+   */
   announce(announced: Bitfield, first: number, count: number, chunks: number, now: number): void {
     const size = this.runChunks
-    const lastRun = Math.floor((first + count - 1) / size)
+    const end = first + count
+    const isNew = announced.nextSet(first) >= end
+    // In order and without gaps is how announcements mostly come: then all runs inside of the range are new as wholes.
+    const wholeFrom = isNew ? Math.ceil(first / size) : Infinity
+    const wholeTo = isNew ? (end === chunks ? Math.ceil(end / size) : Math.floor(end / size)) : 0
+    const lastRun = Math.floor((end - 1) / size)
     for (let run = Math.floor(first / size); run <= lastRun; run++) {
+      if (run >= wholeFrom && run < wholeTo) {
+        this.#add(run, now)
+        continue
+      }
       const from = run * size
       const length = Math.min(size, chunks - from)
       if (announced.hasRange(from, length)) continue
       const begin = Math.max(from, first)
-      announced.setRange(begin, Math.min(from + length, first + count) - begin)
+      announced.setRange(begin, Math.min(from + length, end) - begin)
       if (announced.hasRange(from, length)) this.#add(run, now)
     }
+    if (isNew) announced.setRange(first, count)
   }
 
   /** Counts every run of a neighbour's record anew, as when it comes, or when the last run's end became known. */

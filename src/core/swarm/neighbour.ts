@@ -1,7 +1,7 @@
 /**
  * What a peer knows of one neighbour: what it has, what it asked for, what was asked of it.
  *
- * Only a record with the small sums that go with it; what follows from it is decided in `peer.ts`.
+ * Only a record with the small sums that go with it; what follows from it is decided in the parts of the peer machine.
  */
 import { Bitfield } from '../lib/bitfield.ts'
 
@@ -15,15 +15,13 @@ export interface Subscription {
 const START_WINDOW_BYTES = 256 * 1024
 const MIN_WINDOW_BYTES = 64 * 1024
 const MAX_WINDOW_BYTES = 16 * 1024 * 1024
+/** Fresh ranges that wait for one neighbour; beyond it they are left to the scan. */
+const MAX_FRESH = 256
 
 export class Neighbour {
   readonly id: string
   /** `host:port` of its swarm port, where known. */
   readonly address: string | undefined
-  /** When it last sent anything but announcements of what it has, ms. */
-  activeAt = 0
-  /** When it last named other peers, ms. */
-  namedPeersAt: number = -Infinity
   /** It is the content's origin: asked only for what no other neighbour has. */
   isOrigin = false
   /** Chunks it has announced. */
@@ -41,11 +39,14 @@ export class Neighbour {
   hasManifestSeal = false
   /** Our next chunk that the scan for its subscription looks at. */
   cursor = 0
-  /** Chunk ranges that arrived here after the scan had passed them, `[first, count, …]`, oldest first from `freshHead` on. */
+  /** Chunk ranges that came here since it subscribed, `[first, count, …]`, oldest first from `freshHead` on. */
   fresh: number[] = []
   freshHead = 0
   /** When `fresh` was last empty, ms. */
   freshSince = 0
+  /** Fresh ranges that came in this period, and that waited when it began. */
+  freshPushed = 0
+  freshWaitingBefore = 0
   /** Fresh ranges sent since the last one that was asked for. */
   freshInTurn = 0
   /** Chunk ranges it asked for, `[first, count, …]`. */
@@ -63,14 +64,16 @@ export class Neighbour {
   windowBytes: number = START_WINDOW_BYTES
   /** Smoothed time from request to arrival, ms. */
   latencyMs = 100
-  /** Requests in a row that it left unanswered. */
+  /** Times in a row that it said nothing when it was asked. */
   strikes = 0
-  /** `receivedBytes` when the last request went unanswered. */
-  receivedAtStrike = -1
   /** Until when nothing more is asked of it, ms. */
   snubbedUntil = 0
-  /** Bytes that it has sent us. */
-  receivedBytes = 0
+  /** When it last sent chunks, ms. */
+  receivedAt: number = -Infinity
+  /** When it last sent anything but announcements of what it has, ms. */
+  activeAt = 0
+  /** When it last named other peers, ms. */
+  namedPeersAt: number = -Infinity
 
   /** How much of the log of our own chunks it was told. */
   logPosition = 0
@@ -89,18 +92,32 @@ export class Neighbour {
     if (chunks > this.served.length) this.served.grow(chunks)
   }
 
+  /** Begins anew with what is sent unasked. */
+  subscribe(subscription: Subscription, now: number): void {
+    this.subscription = subscription
+    this.cursor = 0
+    this.#dropFresh(now)
+  }
+
   hasFresh(): boolean {
     return this.freshHead < this.fresh.length
   }
 
-  /** Appends a range to send; adjoining ranges of one run are merged. */
+  /** Appends a range to send, of one run. */
   pushFresh(first: number, count: number, now: number): void {
-    if (!this.hasFresh()) {
-      this.fresh.length = 0
-      this.freshHead = 0
-      this.freshSince = now
+    if (!this.hasFresh()) this.#dropFresh(now)
+    else if (this.freshCount() >= MAX_FRESH) {
+      this.cursor = 0
+      this.#dropFresh(now)
     }
     this.fresh.push(first, count)
+    this.freshPushed++
+  }
+
+  #dropFresh(now: number): void {
+    this.fresh.length = 0
+    this.freshHead = 0
+    this.freshSince = now
   }
 
   /** Runs waiting in `fresh`. */
@@ -109,7 +126,7 @@ export class Neighbour {
   }
 
   compactFresh(): void {
-    if (this.freshHead > 1024 && this.freshHead * 2 > this.fresh.length) {
+    if (this.freshHead > 64 && this.freshHead * 2 > this.fresh.length) {
       this.fresh = this.fresh.slice(this.freshHead)
       this.freshHead = 0
     }
@@ -127,5 +144,12 @@ export class Neighbour {
     this.snubbedUntil = 0
     if (latencyMs < 100) this.windowBytes = Math.min(MAX_WINDOW_BYTES, this.windowBytes + bytes)
     else if (latencyMs > 400) this.windowBytes = Math.max(MIN_WINDOW_BYTES, this.windowBytes - bytes / 2)
+  }
+
+  /** It left requests unanswered and was silent: asked for little when it is asked again, after ever longer pauses. */
+  snub(now: number, pauseMs: number): void {
+    this.strikes++
+    this.windowBytes = MIN_WINDOW_BYTES
+    this.snubbedUntil = now + pauseMs * 2 ** Math.min(this.strikes - 1, 4)
   }
 }

@@ -1,78 +1,88 @@
 /**
  * The plan: for each stripe a tree over all peers, rooted at the origin, so that every uplink carries about one copy.
  *
- * Run u travels in stripe u mod k. A peer has k slots for children, all in one stripe (there it is an inner node), and is a
- * leaf in the others: it passes on as much as it gets. An inner node that joins takes the place of the highest leaf of its
+ * Run u travels in stripe u mod k. A peer has k slots for children. It uses them in one stripe, where it is an inner node, and is
+ * a leaf in the others: it passes on as much as it gets. An inner node that joins takes the place of the highest leaf of its
  * stripe, so that trees stay as low as log_k N. (SplitStream, Castro et al., SOSP 2003, has the same forest; there it comes
- * about without a planner and with unbounded depth, here one node plans.)
+ * about without a planner and with unbounded depth, here one node plans.) Where a stripe has fewer slots than children, a
+ * node with slots to spare in its own lends them: one child too many at one node slows down all that hang below.
  *
- * Zones: within a stripe each zone has one gateway, whose parent is outside of the zone; all others have parents inside. The
- * zone that passes the stripe on to another is the one that has passed on the least.
+ * Zones: within a stripe each zone has one gateway, whose parent is outside of the zone; all others have parents inside. Zones
+ * stand to each other as peers do: each passes one stripe on to up to k other zones, so that its link to the core carries
+ * about one copy in and one out.
  *
- * A peer that turns out slow keeps its place as a leaf and loses its children. A peer that has everything may serve any stripe.
- * Cost: a scan of the peers per stripe and change; 10,000 peers join in about a second altogether.
+ * A peer that turns out slow becomes a leaf everywhere; as a child it takes no slot. A peer that has everything may use its slots
+ * in any stripe. Cost: a scan of the zone's members per stripe and change.
  */
 import { assert } from '../lib/assert.ts'
+import {
+  changing,
+  crossingChildren,
+  forestNode,
+  forestZone,
+  freeSlots,
+  isHost,
+  link,
+  outgoingOf,
+  setDepth,
+  UNATTACHED,
+  unlink,
+  type ForestNode,
+  type ForestZone,
+} from './forest-node.ts'
 
-export interface ForestNode {
-  readonly id: string
-  readonly zone: string
-  readonly isOrigin: boolean
-  /** The stripe in which it is an inner node. */
-  readonly innerStripe: number
-  readonly parents: (ForestNode | undefined)[]
-  readonly children: Set<ForestNode>[]
-  readonly depths: number[]
-  isSlow: boolean
-  /** Stripes that come late to it. */
-  lateStripes: readonly number[]
-  isComplete: boolean
-  haveBytes: number
-}
+export type { ForestNode }
 
 export interface ForestOptions {
   readonly originId: string
   readonly originZone: string
+  /** Trees, and slots of a node. */
   readonly stripes: number
   /** A peer that is this many bytes behind another is not put above it. */
   readonly slackBytes: number
 }
 
-const MAX_CROSS_ZONE_CHILDREN = 2
-const UNATTACHED = 1e9
+const MAX_CROSSING_CHILDREN = 2
+/** How much deeper a place may be before a lent slot is preferred. */
+const LENDING_DEPTH = 3
+const FAR = 1e4
+const BEHIND = 1e6
 
 export class StripeForest {
   readonly origin: ForestNode
   readonly nodes: Map<string, ForestNode> = new Map()
   readonly stripes: number
+  readonly #zones: Map<string, ForestZone> = new Map()
+  readonly #originZone: ForestZone
   readonly #slackBytes: number
   /** Nodes whose parents changed since the last `takeChanged`. */
   #changed: Set<ForestNode> = new Set()
-  /** Per zone, how many edges lead out of it. */
-  readonly #outgoing: Map<string, number> = new Map()
-  /** Per zone and stripe, how many inner nodes there are. */
-  readonly #inner: Map<string, number[]> = new Map()
 
   constructor(options: ForestOptions) {
     this.stripes = options.stripes
     this.#slackBytes = options.slackBytes
-    this.origin = this.#node(options.originId, options.originZone, true, -1)
+    this.#originZone = forestZone(options.originZone, options.stripes, 0)
+    this.#zones.set(options.originZone, this.#originZone)
+    this.origin = forestNode(options.originId, this.#originZone, true, -1)
     this.origin.isComplete = true
     this.origin.depths.fill(0)
   }
 
   /** Adds a peer, with what it has already. */
-  add(id: string, zone: string, haveBytes: number, isComplete: boolean): ForestNode {
+  add(id: string, zoneName: string, haveBytes: number, isComplete: boolean): ForestNode {
     assert(!this.nodes.has(id) && id !== this.origin.id, 'a peer joins once')
-    const node = this.#node(id, zone, false, this.#leastServedStripe(zone))
+    const zone = this.#zones.get(zoneName) ?? this.#addZone(zoneName)
+    const node = forestNode(id, zone, false, this.#neediestStripe(zone))
     node.haveBytes = haveBytes
     node.isComplete = isComplete
+    if (isComplete) node.depths.fill(0)
     this.nodes.set(id, node)
+    zone.members.add(node)
+    zone.inner[node.innerStripe]!++
     this.#changed.add(node)
-    this.#countInner(node, 1)
-    if (!isComplete) for (let stripe = 0; stripe < this.stripes; stripe++) this.#attach(node, stripe)
-    for (let stripe = 0; stripe < this.stripes; stripe++) if (this.#freeSlots(node, stripe) > 0) this.#relieve(node, stripe)
-    this.#balanceZones()
+    // Its own stripe comes first: the slots that it brings may be what the other stripes are short of.
+    if (!isComplete) for (let i = 0; i < this.stripes; i++) this.#attach(node, (node.innerStripe + i) % this.stripes)
+    this.#relieve(node)
     return node
   }
 
@@ -80,41 +90,45 @@ export class StripeForest {
     const node = this.nodes.get(id)
     if (node === undefined) return
     this.nodes.delete(id)
+    node.zone.members.delete(node)
+    node.zone.overloaded.delete(node)
+    if (!node.isSlow) node.zone.inner[node.innerStripe]!--
+    for (let stripe = 0; stripe < this.stripes; stripe++) this.#attachAll(this.#takeOut(node, stripe), stripe)
     this.#changed.delete(node)
-    this.#countInner(node, -1)
-    for (let stripe = 0; stripe < this.stripes; stripe++) {
-      this.#detach(node, stripe)
-      this.#rehome(node, stripe)
-    }
+    for (const overloaded of [...node.zone.overloaded]) this.#unload(overloaded)
+    if (node.zone.members.size === 0 && node.zone !== this.#originZone) this.#zones.delete(node.zone.name)
   }
 
-  /** The peer can't pass on what it gets: its children go elsewhere. */
+  /** The peer can't pass on what it gets: its children go elsewhere, and it takes a leaf's place. */
   markSlow(node: ForestNode): void {
     if (node.isSlow || node.isOrigin) return
-    node.isSlow = true
-    this.#countInner(node, -1)
-    for (let stripe = 0; stripe < this.stripes; stripe++) this.#rehome(node, stripe)
+    changing(node, () => (node.isSlow = true))
+    for (let stripe = 0; stripe < this.stripes; stripe++) {
+      const orphans = this.#takeOut(node, stripe)
+      this.#attachAll(node.isComplete ? orphans : [...orphans, node], stripe)
+    }
+    for (const overloaded of [...node.zone.overloaded]) this.#unload(overloaded)
   }
 
   /** The peer has shown that it is as fast as others. */
   clearSlow(node: ForestNode): void {
     if (!node.isSlow) return
-    node.isSlow = false
-    this.#countInner(node, 1)
-    if (this.#freeSlots(node, node.innerStripe) > 0) this.#relieve(node, node.innerStripe)
+    changing(node, () => (node.isSlow = false))
+    this.#relieve(node)
   }
 
   /** The peer needs no parent any more and can serve any stripe. */
   markComplete(node: ForestNode): void {
     if (node.isComplete) return
-    node.isComplete = true
-    for (let stripe = 0; stripe < this.stripes; stripe++) this.#detach(node, stripe)
+    for (let stripe = 0; stripe < this.stripes; stripe++) this.#unlink(node, stripe)
+    changing(node, () => (node.isComplete = true))
+    for (let stripe = 0; stripe < this.stripes; stripe++) setDepth(node, stripe, 0)
   }
 
   /** Gives the peer another parent in a stripe than the one it has; false if there is none. */
   reparent(node: ForestNode, stripe: number): boolean {
     const last = node.parents[stripe]
-    this.#detach(node, stripe)
+    this.#unlink(node, stripe)
     const parent = this.#bestParent(node, stripe, last) ?? last ?? this.origin
     this.#link(parent, node, stripe)
     return parent !== last
@@ -129,263 +143,275 @@ export class StripeForest {
 
   // ---- building ----
 
-  #node(id: string, zone: string, isOrigin: boolean, innerStripe: number): ForestNode {
-    const per = <T>(make: () => T): T[] => Array.from({ length: this.stripes }, make)
-    return {
-      id,
-      zone,
-      isOrigin,
-      innerStripe,
-      parents: per(() => undefined as ForestNode | undefined),
-      children: per(() => new Set<ForestNode>()),
-      depths: per(() => UNATTACHED),
-      isSlow: false,
-      lateStripes: [],
-      isComplete: false,
-      haveBytes: 0,
-    }
+  #addZone(name: string): ForestZone {
+    const zones = new Array<number>(this.stripes).fill(0)
+    for (const zone of this.#zones.values()) if (zone !== this.#originZone) zones[zone.innerStripe]!++
+    const zone = forestZone(name, this.stripes, zones.indexOf(Math.min(...zones)))
+    this.#zones.set(name, zone)
+    return zone
+  }
+
+  #link(parent: ForestNode, node: ForestNode, stripe: number): void {
+    link(parent, node, stripe)
+    this.#changed.add(node)
+  }
+
+  #unlink(node: ForestNode, stripe: number): void {
+    unlink(node, stripe)
+    this.#changed.add(node)
+  }
+
+  /** Takes a node out of a tree; returns its children, which then hang on nothing. */
+  #takeOut(node: ForestNode, stripe: number): ForestNode[] {
+    const children = [...node.children[stripe]!]
+    this.#unlink(node, stripe)
+    for (const child of children) this.#unlink(child, stripe)
+    return children
+  }
+
+  /** Those that bring slots first; slow ones last. */
+  #attachAll(nodes: ForestNode[], stripe: number): void {
+    const rank = (node: ForestNode): number => (node.isSlow ? 2 : isHost(node, stripe) ? 0 : 1)
+    for (const node of nodes.sort((a, b) => rank(a) - rank(b))) this.#attach(node, stripe)
   }
 
   #attach(node: ForestNode, stripe: number): void {
     const parent = this.#bestParent(node, stripe, undefined)
-    if (this.#isInner(node, stripe)) {
-      const leaf = this.#highestLeaf(node, stripe)
-      const depth = parent === undefined ? UNATTACHED : parent.depths[stripe]! + 1
-      if (leaf !== undefined && leaf.depths[stripe]! < depth) return this.#displace(leaf, node, stripe)
-    }
+    const replaced = this.#placeToTake(node, stripe, parent === undefined ? UNATTACHED : parent.depths[stripe]! + 1)
+    if (replaced !== undefined) return this.#displace(replaced, node, stripe)
+    if (parent !== undefined && !parent.isOrigin && parent.zone !== node.zone) return this.#linkAcross(parent, node, stripe)
+    if (!node.isSlow && (parent === undefined || !(parent.isOrigin || isHost(parent, stripe))) && this.#takeBack(node, stripe)) return
     this.#link(parent ?? this.#leastLoaded(node, stripe), node, stripe)
   }
 
-  /** `node` takes the place of `leaf`, which becomes its child. */
-  #displace(leaf: ForestNode, node: ForestNode, stripe: number): void {
-    const parent = leaf.parents[stripe]!
-    this.#detach(leaf, stripe)
+  /** Puts the node under one that has lent a slot to another stripe; the child that had it looks for another place. */
+  #takeBack(node: ForestNode, stripe: number): boolean {
+    if (node.zone.lent.every((count) => count === 0)) return false
+    // High up for a node that others will hang on, deep down for a leaf.
+    const direction = isHost(node, stripe) ? 1 : -1
+    let best: { host: ForestNode; child: ForestNode; lentStripe: number; other: ForestNode } | undefined
+    for (const host of node.zone.members) {
+      if (host.innerStripe !== stripe || host.isSlow || host.depths[stripe]! >= UNATTACHED || this.#isBehind(host, node)) continue
+      if (best !== undefined && direction * (host.depths[stripe]! - best.host.depths[stripe]!) >= 0) continue
+      const lentStripe = host.children.findIndex((children, other) => other !== stripe && children.size > 0)
+      if (lentStripe < 0) continue
+      const [child] = host.children[lentStripe]!
+      const other = this.#bestInside(child!, lentStripe, host)
+      if (other !== undefined && !isBelow(other, child!, lentStripe)) best = { host, child: child!, lentStripe, other }
+    }
+    if (best === undefined) return false
+    this.#unlink(best.child, best.lentStripe)
+    this.#link(best.host, node, stripe)
+    this.#link(best.other, best.child, best.lentStripe)
+    return true
+  }
+
+  /** `node` takes the place of `other`, which goes below it or elsewhere. */
+  #displace(other: ForestNode, node: ForestNode, stripe: number): void {
+    const parent = other.parents[stripe]!
+    this.#unlink(other, stripe)
     this.#link(parent, node, stripe)
-    this.#link(node, leaf, stripe)
+    if (other.zone === node.zone && (other.isSlow || freeSlots(node, stripe) > 0)) this.#link(node, other, stripe)
+    else this.#attach(other, stripe)
   }
 
-  #rehome(node: ForestNode, stripe: number): void {
-    const children = [...node.children[stripe]!]
-    // Inner nodes first: they bring the slots that the leaves then take.
-    children.sort((a, b) => Number(this.#isInner(b, stripe)) - Number(this.#isInner(a, stripe)))
-    for (const child of children) this.#detach(child, stripe)
-    for (const child of children) this.#attach(child, stripe)
+  /** A zone is fed from high up in another one; there a leaf makes room, if it must, and goes further down. */
+  #linkAcross(parent: ForestNode, node: ForestNode, stripe: number): void {
+    const isFull = freeSlots(parent, stripe) <= 0
+    this.#link(parent, node, stripe)
+    const moving = isFull ? movableChild(parent) : undefined
+    if (moving === undefined) return
+    this.#unlink(moving.child, moving.stripe)
+    this.#attach(moving.child, moving.stripe)
   }
 
-  /** A node with free slots takes children of those that have more than slots. */
-  #relieve(node: ForestNode, stripe: number): void {
-    for (const other of [this.origin, ...this.nodes.values()]) {
-      if (other === node || this.#freeSlots(other, stripe) >= 0) continue
-      // Leaves first: an inner child takes its whole subtree down with it.
-      const children = [...other.children[stripe]!].sort((a, b) => Number(this.#isInner(a, stripe)) - Number(this.#isInner(b, stripe)))
-      for (const child of children) {
-        if (this.#freeSlots(node, stripe) <= 0) return
-        if (this.#freeSlots(other, stripe) >= 0) break
-        const isUseful = child !== node && !child.isSlow && this.#isAllowed(node, child, stripe) && !this.#isBelow(node, child, stripe)
-        if (!isUseful) continue
-        this.#detach(child, stripe)
-        this.#link(node, child, stripe)
-      }
-    }
-  }
-
-  /**
-   * Takes one gateway from under the zone that most edges lead out of and puts it under the one with the fewest: each zone's
-   * link to the core is to carry about one copy outwards as well.
-   */
-  #balanceZones(): void {
-    if (this.#inner.size < 3) return
-    const count = (zone: string): number => this.#outgoing.get(zone) ?? 0
-    const zones = [...this.#inner.keys()]
-    const most = zones.reduce((a, b) => (count(b) > count(a) ? b : a))
-    const fewest = zones.reduce((a, b) => (count(b) < count(a) ? b : a))
-    if (count(most) - count(fewest) < 2) return
+  /** A node with free slots takes children for which others have lent theirs, then from those that have too many. */
+  #relieve(node: ForestNode): void {
     for (let stripe = 0; stripe < this.stripes; stripe++) {
-      const host = this.#highestInner(fewest, stripe)
-      if (host === undefined) continue
-      for (const node of this.nodes.values()) {
-        if (node.parents[stripe]?.zone !== most || node.zone === most || node.zone === fewest) continue
-        if (node.parents[stripe]!.isOrigin || this.#isBelow(host, node, stripe)) continue
-        this.#detach(node, stripe)
-        this.#link(host, node, stripe)
-        const leaf = [...host.children[stripe]!].find((child) => child.zone === host.zone && !this.#isInner(child, stripe))
-        if (leaf !== undefined && this.#freeSlots(host, stripe) < 0) {
-          this.#detach(leaf, stripe)
-          this.#attach(leaf, stripe)
-        }
-        return
+      if (!isHost(node, stripe) || node.depths[stripe]! >= UNATTACHED || node.zone.lent[stripe] === 0) continue
+      for (const lender of node.zone.members) if (!isHost(lender, stripe)) this.#takeChildren(node, lender, stripe)
+    }
+    for (const overloaded of [...node.zone.overloaded]) this.#unload(overloaded)
+  }
+
+  #takeChildren(node: ForestNode, lender: ForestNode, stripe: number): void {
+    for (const child of [...lender.children[stripe]!]) {
+      if (freeSlots(node, stripe) <= 0) return
+      if (child.isSlow || child.zone !== node.zone || isBelow(node, child, stripe)) continue
+      this.#unlink(child, stripe)
+      this.#link(node, child, stripe)
+    }
+  }
+
+  /** Moves children to where there is a slot, those first that the fewest others hang on. */
+  #unload(node: ForestNode): void {
+    const movable: { child: ForestNode; stripe: number; rank: number }[] = []
+    node.children.forEach((children, stripe) => {
+      for (const child of children) {
+        if (child.isSlow) continue
+        const rank = 8 * child.children[stripe]!.size + (child.zone === node.zone ? 0 : 4) + (isHost(node, stripe) ? 1 : 0)
+        movable.push({ child, stripe, rank })
       }
+    })
+    movable.sort((a, b) => a.rank - b.rank)
+    for (const { child, stripe } of movable) {
+      if (node.used <= this.stripes) return
+      this.#unlink(child, stripe)
+      const parent = this.#bestParent(child, stripe, undefined)
+      this.#link(parent !== undefined && freeSlots(parent, stripe) > 0 ? parent : node, child, stripe)
     }
-  }
-
-  #highestInner(zone: string, stripe: number): ForestNode | undefined {
-    let best: ForestNode | undefined
-    for (const node of this.nodes.values()) {
-      if (node.zone !== zone || !this.#isInner(node, stripe) || node.depths[stripe]! >= UNATTACHED) continue
-      if (this.#crossZoneChildren(node, stripe) >= MAX_CROSS_ZONE_CHILDREN) continue
-      if (best === undefined || node.depths[stripe]! < best.depths[stripe]!) best = node
-    }
-    return best
-  }
-
-  #link(parent: ForestNode, node: ForestNode, stripe: number): void {
-    node.parents[stripe] = parent
-    parent.children[stripe]!.add(node)
-    this.#countOutgoing(parent, node, 1)
-    this.#changed.add(node)
-    this.#setDepth(node, stripe, parent.depths[stripe]! + 1)
-  }
-
-  #detach(node: ForestNode, stripe: number): void {
-    const parent = node.parents[stripe]
-    if (parent === undefined) return
-    node.parents[stripe] = undefined
-    parent.children[stripe]!.delete(node)
-    this.#countOutgoing(parent, node, -1)
-    this.#changed.add(node)
-    this.#setDepth(node, stripe, UNATTACHED)
-  }
-
-  #setDepth(node: ForestNode, stripe: number, depth: number): void {
-    node.depths[stripe] = depth
-    for (const child of node.children[stripe]!) this.#setDepth(child, stripe, depth + 1)
   }
 
   // ---- choosing ----
 
-  #isInner(node: ForestNode, stripe: number): boolean {
-    return !node.isSlow && node.innerStripe === stripe
-  }
-
-  /** Slots left; slow children don't count, they take next to nothing. */
-  #freeSlots(node: ForestNode, stripe: number): number {
-    let used = 0
-    for (const child of node.children[stripe]!) if (!child.isSlow) used++
-    if (node.isOrigin) return 1 - used
-    if (node.isSlow) return -used
-    if (node.isComplete) {
-      for (let other = 0; other < this.stripes; other++) if (other !== stripe) used += node.children[other]!.size
-      return this.stripes - used
+  /** The stripe with the fewest slots for the children that it has in the zone, and for those outside. */
+  #neediestStripe(zone: ForestZone): number {
+    const isPassingOn = zone !== this.#originZone && this.#zones.size > 2
+    const need = (stripe: number): number => {
+      const outside = isPassingOn && zone.innerStripe === stripe ? this.stripes : 0
+      return zone.members.size + outside - this.stripes * zone.inner[stripe]!
     }
-    return node.innerStripe === stripe ? this.stripes - used : -used
+    let best = 0
+    for (let stripe = 1; stripe < this.stripes; stripe++) if (need(stripe) > need(best)) best = stripe
+    return best
   }
 
   #isBehind(parent: ForestNode, node: ForestNode): boolean {
     return !parent.isComplete && parent.haveBytes + this.#slackBytes < node.haveBytes
   }
 
-  #isBelow(node: ForestNode, ancestor: ForestNode, stripe: number): boolean {
-    for (let at: ForestNode | undefined = node; at !== undefined; at = at.parents[stripe]) if (at === ancestor) return true
-    return false
-  }
-
-  /** Whether zones allow this edge: inside one zone always, across zones only for the zone's gateway. */
-  #isAllowed(parent: ForestNode, node: ForestNode, stripe: number): boolean {
-    return parent.zone === node.zone || this.#gateway(node.zone, stripe, node) === undefined
-  }
-
-  /** The zone's node, other than `except`, that gets the stripe from outside of the zone. */
-  #gateway(zone: string, stripe: number, except: ForestNode): ForestNode | undefined {
-    for (const node of this.nodes.values()) {
-      if (node.zone !== zone || node === except) continue
-      const parent = node.parents[stripe]
-      if (parent !== undefined && (parent.isOrigin || parent.zone !== zone)) return node
-    }
-    return undefined
+  /** How bad a candidate is as a parent, by what is the same for all kinds of edges. */
+  #faults(candidate: ForestNode, node: ForestNode, stripe: number): number {
+    return (candidate.lateStripes.includes(stripe) ? FAR : 0) + (this.#isBehind(candidate, node) ? BEHIND : 0)
   }
 
   #bestParent(node: ForestNode, stripe: number, avoid: ForestNode | undefined): ForestNode | undefined {
-    const gateway = this.#gateway(node.zone, stripe, node)
+    const inside = this.#bestInside(node, stripe, avoid)
+    if (inside !== undefined) return inside
+    return node.zone.gateways[stripe]!.size === 0 ? this.#bestAcross(node, stripe, avoid) : undefined
+  }
+
+  #bestInside(node: ForestNode, stripe: number, avoid: ForestNode | undefined): ForestNode | undefined {
+    const { zone } = node
     let best: ForestNode | undefined
     let bestScore = Infinity
-    const consider = (candidate: ForestNode): void => {
-      if (candidate === node || candidate === avoid || candidate.isSlow) return
+    for (const candidate of zone.members) {
+      if (candidate.isSlow || candidate === avoid || candidate === node) continue
       const depth = candidate.depths[stripe]!
-      const isRoot = candidate.isOrigin || candidate.isComplete
-      if (depth >= UNATTACHED && !isRoot) return
-      const free = this.#freeSlots(candidate, stripe)
-      if (node.isSlow ? !this.#isInner(candidate, stripe) && !isRoot : free <= 0) return
-      const isInside = candidate.zone === node.zone && !candidate.isOrigin
-      if (!isInside) {
-        if (gateway !== undefined) return
-        if (!candidate.isOrigin && this.#crossZoneChildren(candidate, stripe) >= MAX_CROSS_ZONE_CHILDREN) return
-      }
-      let score = isRoot ? 1 : depth
-      if (!isInside && !candidate.isOrigin) score += 100 * (this.#outgoing.get(candidate.zone) ?? 0)
-      if (node.isSlow) score += candidate.children[stripe]!.size
-      if (candidate.lateStripes.includes(stripe)) score += 1e4
-      if (this.#isBehind(candidate, node)) score += 1e6
-      if (score >= bestScore || this.#isBelow(candidate, node, stripe)) return
+      if (depth >= UNATTACHED) continue
+      if (!node.isSlow && freeSlots(candidate, stripe) <= 0) continue
+      let score = depth + (node.isSlow ? FAR * candidate.usedBySlow : 0)
+      if (!isHost(candidate, stripe) && !node.isSlow) score += this.#canLend(candidate) ? LENDING_DEPTH : 4 * LENDING_DEPTH
+      score += this.#faults(candidate, node, stripe)
+      if (score >= bestScore) continue
       best = candidate
       bestScore = score
     }
-    consider(this.origin)
-    for (const candidate of this.nodes.values()) consider(candidate)
     return best
   }
 
-  /** No slot is free: the node of the zone that is the least over its slots, or the origin. */
+  /** Whether the node's own stripe has slots to spare in its zone. */
+  #canLend(node: ForestNode): boolean {
+    return node.isComplete || this.stripes * node.zone.inner[node.innerStripe]! >= node.zone.members.size
+  }
+
+  /** The parent for a zone's gateway: the origin, or a node high up in a zone that has passed on little. */
+  #bestAcross(node: ForestNode, stripe: number, avoid: ForestNode | undefined): ForestNode | undefined {
+    if (avoid !== this.origin && freeSlots(this.origin, stripe) > 0 && !node.isSlow) return this.origin
+    let best: ForestNode | undefined
+    let bestScore = Infinity
+    for (const zone of this.#zones.values()) {
+      if (zone === node.zone) continue
+      const zoneScore = this.#zoneScore(zone, stripe)
+      if (zoneScore >= bestScore) continue
+      for (const candidate of zone.members) {
+        if (candidate.isSlow || candidate === avoid || candidate.depths[stripe]! >= UNATTACHED) continue
+        let score = zoneScore + candidate.depths[stripe]! + this.#faults(candidate, node, stripe)
+        if (!isHost(candidate, stripe)) score += LENDING_DEPTH
+        if (freeSlots(candidate, stripe) <= 0) score += isHost(candidate, stripe) && movableChild(candidate) !== undefined ? 1 : FAR
+        if (zone.members.size > 1) score += 10 * Math.max(0, crossingChildren(candidate, stripe) - MAX_CROSSING_CHILDREN + 1)
+        if (score >= bestScore) continue
+        best = candidate
+        bestScore = score
+      }
+    }
+    return best
+  }
+
+  /** How unfit a zone is to pass a stripe on to one more zone. */
+  #zoneScore(zone: ForestZone, stripe: number): number {
+    const spare = this.stripes - outgoingOf(zone)
+    if (zone === this.#originZone) return zone.outgoing[stripe]! === 0 ? 0 : 100 * zone.outgoing[stripe]!
+    return (zone.innerStripe === stripe ? 0 : 20) + (spare > 0 ? 0 : 100 * (1 - spare))
+  }
+
+  /** No slot is free: the node that the fewest others hang on, among those of the zone, else the origin. */
   #leastLoaded(node: ForestNode, stripe: number): ForestNode {
     let best: ForestNode | undefined
     let bestScore = Infinity
-    const gateway = this.#gateway(node.zone, stripe, node)
-    for (const candidate of this.nodes.values()) {
-      if (candidate === node || candidate.isSlow || (gateway !== undefined && candidate.zone !== node.zone)) continue
-      if (candidate.depths[stripe]! >= UNATTACHED && !candidate.isComplete) continue
-      let score = -100 * this.#freeSlots(candidate, stripe) + candidate.depths[stripe]!
-      // A leaf rather than an inner node: an inner node that comes takes the leaf's place and its children as well.
-      if (this.#isInner(candidate, stripe)) score += 50
-      if (candidate.lateStripes.includes(stripe)) score += 1e4
-      if (this.#isBehind(candidate, node)) score += 1e6
-      if (score >= bestScore || this.#isBelow(candidate, node, stripe)) continue
+    for (const candidate of node.zone.members) {
+      if (candidate === node || candidate.depths[stripe]! >= UNATTACHED) continue
+      const depth = candidate.depths[stripe]!
+      const load = candidate.used + candidate.usedBySlow
+      // Among slow ones alone, a tree of slow ones.
+      const score = candidate.isSlow ? BEHIND + FAR * Math.max(0, load - this.stripes + 1) + depth : FAR * load - depth
+      if (score >= bestScore) continue
       best = candidate
       bestScore = score
     }
-    return best ?? this.origin
+    return best ?? this.#bestAcross(node, stripe, undefined) ?? this.origin
   }
 
-  #highestLeaf(node: ForestNode, stripe: number): ForestNode | undefined {
+  /**
+   * Whose place the node should take: a gateway's that is slow, or the highest leaf's of a stripe in which it is an inner node, where
+   * that is higher than `depth`.
+   */
+  #placeToTake(node: ForestNode, stripe: number, depth: number): ForestNode | undefined {
+    if (node.isSlow) return undefined
+    const gateways = node.zone.gateways[stripe]!
+    for (const gateway of gateways) if (gateway.isSlow) return gateway
+    if (gateways.size === 0) return this.#zoneToDisplace(node, stripe, depth)
+    if (!isHost(node, stripe)) return undefined
     let best: ForestNode | undefined
-    for (const candidate of this.nodes.values()) {
-      if (candidate === node || candidate.zone !== node.zone || candidate.depths[stripe]! >= UNATTACHED) continue
-      if (this.#isInner(candidate, stripe) || candidate.isComplete || this.#isBehind(node, candidate)) continue
-      const difference = best === undefined ? -1 : candidate.depths[stripe]! - best.depths[stripe]!
+    for (const candidate of node.zone.members) {
+      const candidateDepth = candidate.depths[stripe]!
+      if (candidate === node || candidateDepth >= depth || candidate.parents[stripe] === undefined) continue
+      if (isHost(candidate, stripe) || candidate.isComplete || this.#isBehind(node, candidate)) continue
+      const difference = best === undefined ? -1 : candidateDepth - best.depths[stripe]!
       if (difference < 0 || (difference === 0 && candidate.children[stripe]!.size > best!.children[stripe]!.size)) best = candidate
     }
     return best
   }
 
-  #leastServedStripe(zone: string): number {
-    const inner = this.#innerOf(zone)
-    let best = 0
-    for (let stripe = 1; stripe < this.stripes; stripe++) if (inner[stripe]! < inner[best]!) best = stripe
+  /** The gateway of a zone whose place the first node of a zone should take that passes this stripe on to others. */
+  #zoneToDisplace(node: ForestNode, stripe: number, depth: number): ForestNode | undefined {
+    const isRoot = (zone: ForestZone): boolean => zone === this.#originZone
+    if (!isRoot(node.zone) && node.zone.innerStripe !== stripe) return undefined
+    let best: ForestNode | undefined
+    for (const zone of this.#zones.values()) {
+      if (zone === node.zone || isRoot(zone) || (zone.innerStripe === stripe && !isRoot(node.zone))) continue
+      for (const gateway of zone.gateways[stripe]!) {
+        if (gateway.depths[stripe]! >= depth) continue
+        if (best === undefined || gateway.depths[stripe]! < best.depths[stripe]!) best = gateway
+      }
+    }
     return best
   }
+}
 
-  // ---- counts ----
-
-  #innerOf(zone: string): number[] {
-    let inner = this.#inner.get(zone)
-    if (inner === undefined) {
-      inner = new Array<number>(this.stripes).fill(0)
-      this.#inner.set(zone, inner)
+/** A child in the node's own zone that nothing hangs on, rather one in a stripe for which it has lent the slot. */
+function movableChild(node: ForestNode): { child: ForestNode; stripe: number } | undefined {
+  let found: { child: ForestNode; stripe: number } | undefined
+  node.children.forEach((children, stripe) => {
+    for (const child of children) {
+      if (child.zone !== node.zone || child.isSlow || child.children[stripe]!.size > 0) continue
+      if (found === undefined || stripe !== node.innerStripe) found = { child, stripe }
     }
-    return inner
-  }
+  })
+  return found
+}
 
-  #countInner(node: ForestNode, by: number): void {
-    if (node.isSlow && by > 0) return
-    this.#innerOf(node.zone)[node.innerStripe]! += by
-  }
-
-  #countOutgoing(parent: ForestNode, node: ForestNode, by: number): void {
-    if (parent.isOrigin || parent.zone === node.zone) return
-    this.#outgoing.set(parent.zone, (this.#outgoing.get(parent.zone) ?? 0) + by)
-  }
-
-  #crossZoneChildren(node: ForestNode, stripe: number): number {
-    let count = 0
-    for (const child of node.children[stripe]!) if (child.zone !== node.zone) count++
-    return count
-  }
+function isBelow(node: ForestNode, ancestor: ForestNode, stripe: number): boolean {
+  for (let at: ForestNode | undefined = node; at !== undefined; at = at.parents[stripe]) if (at === ancestor) return true
+  return false
 }

@@ -6,10 +6,13 @@
  * got elsewhere meanwhile is not sent.
  */
 import type { Bitfield } from '../lib/bitfield.ts'
+import type { Ranges } from './frames.ts'
 import type { Neighbour, Subscription } from './neighbour.ts'
 
 /** After this many ranges of the subscription one that was asked for is sent. */
 const FRESH_PER_ASKED = 3
+/** Numbers in the list of ranges that a neighbour may have asked for and not yet got. */
+const MAX_ASKED = 16384
 
 export interface ChunkRange {
   readonly firstChunk: number
@@ -19,6 +22,47 @@ export interface ChunkRange {
 /** Whether a subscription covers a chunk. */
 export function covers(subscription: Subscription, chunk: number): boolean {
   return ((subscription.mask >>> (Math.floor(chunk / subscription.runChunks) % subscription.stripes)) & 1) === 1
+}
+
+/** Puts what came here into a child's queue, cut into runs; long ranges are left to the scan, which finds them in order. */
+export function pushFresh(child: Neighbour, subscription: Subscription, first: number, count: number, now: number): void {
+  const size = subscription.runChunks
+  const end = first + count
+  if (count > 64 * size) {
+    child.cursor = Math.min(child.cursor, first)
+    return
+  }
+  for (let from = first; from < end;) {
+    const to = Math.min(end, (Math.floor(from / size) + 1) * size)
+    if (covers(subscription, from)) child.pushFresh(from, to - from, now)
+    from = to
+  }
+}
+
+/** Notes what a neighbour asks for, as far as it can be here; false when it asks for more than anyone may. */
+export function noteAsked(neighbour: Neighbour, ranges: Ranges, known: number): boolean {
+  for (let i = 0; i < ranges.length; i += 2) {
+    const end = Math.min(ranges[i]! + ranges[i + 1]!, known)
+    if (end > ranges[i]!) neighbour.asked.push(ranges[i]!, end - ranges[i]!)
+  }
+  return neighbour.asked.length <= MAX_ASKED
+}
+
+/** A neighbour no longer wants these ranges, asked for or unasked. */
+export function noteCancelled(neighbour: Neighbour, ranges: Ranges, known: number): void {
+  for (let i = 0; i < ranges.length; i += 2) {
+    const first = ranges[i]!
+    const end = Math.min(first + ranges[i + 1]!, known)
+    if (end <= first) continue
+    neighbour.served.setRange(first, end - first)
+    if (neighbour.asked.length === 0) continue
+    const kept: number[] = []
+    for (let j = 0; j < neighbour.asked.length; j += 2) {
+      const from = neighbour.asked[j]!
+      if (from < first || from >= end) kept.push(from, neighbour.asked[j + 1]!)
+    }
+    neighbour.asked = kept
+  }
 }
 
 /**
@@ -31,45 +75,48 @@ export function covers(subscription: Subscription, chunk: number): boolean {
  */
 export function takeNext(neighbour: Neighbour, have: Bitfield, known: number, runChunks: number, holdFrom: number): ChunkRange | undefined {
   const isAskedsTurn = neighbour.freshInTurn >= FRESH_PER_ASKED
-  const first = isAskedsTurn ? takeAsked(neighbour, have, runChunks) : takeFresh(neighbour, have, holdFrom)
+  const first = isAskedsTurn ? takeAsked(neighbour, have, runChunks) : takeFresh(neighbour, have, runChunks, holdFrom)
   if (first !== undefined) {
     neighbour.freshInTurn = isAskedsTurn ? 0 : neighbour.freshInTurn + 1
     return first
   }
   neighbour.freshInTurn = 0
-  const second = isAskedsTurn ? takeFresh(neighbour, have, holdFrom) : takeAsked(neighbour, have, runChunks)
-  return second ?? takeScanned(neighbour, have, known, holdFrom)
+  const second = isAskedsTurn ? takeFresh(neighbour, have, runChunks, holdFrom) : takeAsked(neighbour, have, runChunks)
+  return second ?? takeScanned(neighbour, have, Math.min(known, holdFrom), runChunks)
 }
 
 function takeAsked(neighbour: Neighbour, have: Bitfield, runChunks: number): ChunkRange | undefined {
-  while (neighbour.asked.length > 0) {
-    const first = neighbour.asked[0]!
-    const count = neighbour.asked[1]!
-    const taken = Math.min(count, runChunks - (first % runChunks))
-    if (taken === count) neighbour.asked.splice(0, 2)
-    else {
-      neighbour.asked[0] = first + taken
-      neighbour.asked[1] = count - taken
+  const { asked } = neighbour
+  while (asked.length > 0) {
+    const end = asked[0]! + asked[1]!
+    const first = have.nextSet(asked[0]!)
+    if (first >= end) {
+      asked.splice(0, 2)
+      continue
     }
-    if (!have.hasRange(first, taken)) continue
-    neighbour.served.setRange(first, taken)
-    return { firstChunk: first, count: taken }
+    const count = Math.min(end, have.nextClear(first), (Math.floor(first / runChunks) + 1) * runChunks) - first
+    if (first + count >= end) asked.splice(0, 2)
+    else {
+      asked[0] = first + count
+      asked[1] = end - first - count
+    }
+    neighbour.served.setRange(first, count)
+    return { firstChunk: first, count }
   }
   return undefined
 }
 
-function takeFresh(neighbour: Neighbour, have: Bitfield, holdFrom: number): ChunkRange | undefined {
-  const subscription = neighbour.subscription
-  if (subscription === undefined) return undefined
+function takeFresh(neighbour: Neighbour, have: Bitfield, runChunks: number, holdFrom: number): ChunkRange | undefined {
   const limit = Math.min(neighbour.clearTo, holdFrom)
   while (neighbour.hasFresh()) {
     const first = neighbour.fresh[neighbour.freshHead]!
     const end = first + neighbour.fresh[neighbour.freshHead + 1]!
     if (end > limit) return undefined
     let from = first
-    while (from < end && (neighbour.served.has(from) || !have.has(from) || !covers(subscription, from))) from++
+    while (from < end && (neighbour.served.has(from) || !have.has(from))) from++
     let to = from
-    while (to < end && !neighbour.served.has(to) && have.has(to)) to++
+    const most = Math.min(end, from + runChunks)
+    while (to < most && !neighbour.served.has(to) && have.has(to)) to++
     if (to >= end) neighbour.freshHead += 2
     else {
       neighbour.fresh[neighbour.freshHead] = to
@@ -83,28 +130,27 @@ function takeFresh(neighbour: Neighbour, have: Bitfield, holdFrom: number): Chun
   return undefined
 }
 
-function takeScanned(neighbour: Neighbour, have: Bitfield, known: number, holdFrom: number): ChunkRange | undefined {
-  const subscription = neighbour.subscription
+function takeScanned(neighbour: Neighbour, have: Bitfield, below: number, runChunks: number): ChunkRange | undefined {
+  const { subscription, served } = neighbour
   if (subscription === undefined || subscription.mask === 0) return undefined
-  const limit = Math.min(known, neighbour.clearTo, holdFrom)
+  const limit = Math.min(below, neighbour.clearTo)
   const size = subscription.runChunks
   let chunk = neighbour.cursor
   while (chunk < limit) {
     chunk = have.nextSet(chunk)
     if (chunk >= limit) break
+    const runEnd = (Math.floor(chunk / size) + 1) * size
     if (!covers(subscription, chunk)) {
-      chunk = (Math.floor(chunk / size) + 1) * size
+      chunk = runEnd
       continue
     }
-    if (neighbour.served.has(chunk)) {
-      chunk++
+    if (served.has(chunk)) {
+      chunk = Math.min(runEnd, served.nextClear(chunk))
       continue
     }
-    const runEnd = Math.min((Math.floor(chunk / size) + 1) * size, limit)
-    let end = chunk + 1
-    while (end < runEnd && have.has(end) && !neighbour.served.has(end)) end++
+    const end = Math.min(runEnd, limit, chunk + runChunks, have.nextClear(chunk), served.nextSet(chunk))
     neighbour.cursor = end
-    neighbour.served.setRange(chunk, end - chunk)
+    served.setRange(chunk, end - chunk)
     return { firstChunk: chunk, count: end - chunk }
   }
   neighbour.cursor = Math.max(neighbour.cursor, Math.min(chunk, limit))

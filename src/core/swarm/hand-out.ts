@@ -1,0 +1,81 @@
+/**
+ * The order in which an origin hands out its chunks: each once, and the stripes abreast.
+ *
+ * A stripe that ends before the others leaves the rest of its bytes to trees that are planned for a share of them; therefore
+ * nothing is sent unasked that is far ahead of what was handed out in all. One stripe that stays behind for good (its first peer is
+ * slow) does not hold the others. What was handed out before a peer subscribed it is told, and left to others.
+ */
+import { Bitfield } from '../lib/bitfield.ts'
+import { splitRanges } from './frames.ts'
+import type { Neighbour } from './neighbour.ts'
+import type { PeerState } from './peer-state.ts'
+import type { ChunkRange } from './upload.ts'
+
+/** Runs that it may be ahead in one stripe of what it has handed out in all. */
+const LEAD_RUNS = 48
+/** How long it holds back the stripes that are ahead for the sake of one that isn't, and then doesn't, ms. */
+const HOLD_MS = 150
+const FREE_MS = 2000
+
+export class HandOut {
+  readonly #state: PeerState
+  /** Chunks that were handed out. */
+  readonly #released: Bitfield
+  #releasedBelow = 0
+  /** Since when a stripe has been as far ahead as it may be, ms. */
+  #leadSince: number = Infinity
+  /** Until when no stripe is held back, ms. */
+  #freeUntil = 0
+
+  constructor(state: PeerState) {
+    this.#state = state
+    this.#released = new Bitfield(state.content.knownChunks)
+  }
+
+  grow(chunks: number): void {
+    if (chunks > this.#released.length) this.#released.grow(chunks)
+  }
+
+  /** From which chunk on nothing is sent unasked. */
+  holdFrom(now: number): number {
+    if (now < this.#freeUntil) return Infinity
+    const { runChunks } = this.#state
+    return (Math.floor(this.#releasedBelow / runChunks) + LEAD_RUNS) * runChunks
+  }
+
+  /** A range is being sent. */
+  released(range: ChunkRange, now: number): void {
+    this.#released.setRange(range.firstChunk, range.count)
+    this.#noteLead(range.firstChunk, now)
+    if (!this.#released.has(this.#releasedBelow)) return
+    this.#releasedBelow = this.#released.nextClear(this.#releasedBelow)
+    for (const neighbour of this.#state.neighbours.values()) if (neighbour.subscription !== undefined) this.#state.offer(neighbour)
+  }
+
+  #noteLead(firstChunk: number, now: number): void {
+    const lead = (firstChunk - this.#releasedBelow) / this.#state.runChunks
+    if (lead < LEAD_RUNS / 2) this.#leadSince = Infinity
+    else if (lead >= LEAD_RUNS - 1 && this.#leadSince === Infinity) this.#leadSince = now
+    if (now - this.#leadSince > HOLD_MS) {
+      this.#freeUntil = now + FREE_MS
+      this.#leadSince = Infinity
+    }
+  }
+
+  /** Leaves to others what was handed out before this neighbour came. */
+  withholdFrom(neighbour: Neighbour): void {
+    const ranges: number[] = []
+    const { served } = neighbour
+    for (let from = this.#released.nextSet(0); from < this.#released.length; from = this.#released.nextSet(from)) {
+      const end = this.#released.nextClear(from)
+      for (let chunk = served.nextClear(from); chunk < end; chunk = served.nextClear(chunk)) {
+        const to = Math.min(end, served.nextSet(chunk))
+        ranges.push(chunk, to - chunk)
+        chunk = to
+      }
+      neighbour.served.setRange(from, end - from)
+      from = end
+    }
+    for (const part of splitRanges(ranges)) this.#state.send(neighbour.id, { type: 'withheld', ranges: part })
+  }
+}

@@ -1,0 +1,112 @@
+/**
+ * How a peer gets the manifest and gives it on: from one neighbour at a time, to all that ask.
+ *
+ * The parent of the first stripe sends it, another neighbour when that one is gone or says nothing. No chunk comes before its entry:
+ * parents are told up to where entries are known, and send nothing beyond (`clear`).
+ */
+import { isWireError, type WireError } from '../wire/wire-error.ts'
+import type { ManifestPart } from './frames.ts'
+import type { Neighbour } from './neighbour.ts'
+import type { PeerState } from './peer-state.ts'
+
+/** After this long without a word of the manifest another neighbour is asked for it, ms. */
+const STALL_MS = 500
+/** The same where nobody is known to be ahead: a source that reads slowly is no reason to change, ms. */
+const QUIET_STALL_MS = 3000
+
+export class ManifestExchange {
+  readonly #state: PeerState
+  readonly #subscribe: (neighbour: Neighbour, now: number) => void
+  #parent: string | undefined
+  /** The planned one said nothing: the plan does not decide until entries come again. */
+  #isStalled = false
+  #grewAt: number
+
+  /** @param subscribe tells a neighbour what is wanted from it, when that has changed */
+  constructor(state: PeerState, subscribe: (neighbour: Neighbour, now: number) => void, now: number) {
+    this.#state = state
+    this.#subscribe = subscribe
+    this.#grewAt = now
+  }
+
+  // ---- getting it ----
+
+  isWantedFrom(neighbour: Neighbour): boolean {
+    return !this.#state.content.isComplete && this.#parent === neighbour.id
+  }
+
+  /** The plan or the neighbours changed: the parent of the first stripe, or whoever there is, sends the manifest. */
+  prefer(neighbour: Neighbour, now: number): void {
+    const { parents } = this.#state
+    if (parents.length > 0 && (parents[0] ?? neighbour.id) === neighbour.id && !this.#isStalled) this.#choose(neighbour.id, now)
+  }
+
+  accept(part: ManifestPart): WireError | undefined {
+    const error = this.#state.content.acceptManifest(part)
+    return isWireError(error) && error.disposition !== 'ignore' ? error : undefined
+  }
+
+  grew(now: number): void {
+    this.#grewAt = now
+    this.#isStalled = false
+  }
+
+  neighbourGone(neighbour: Neighbour, now: number): void {
+    if (this.#parent === neighbour.id) this.#replace(now)
+  }
+
+  tick(now: number): void {
+    const { content, neighbours } = this.#state
+    if (content.isComplete || now - this.#grewAt <= STALL_MS) return
+    let isBehind = content.knownChunks === 0
+    for (const neighbour of neighbours.values())
+      if (neighbour.announced.nextSet(content.knownChunks) < neighbour.announced.length) isBehind = true
+    if (isBehind || now - this.#grewAt > QUIET_STALL_MS) this.#replace(now)
+  }
+
+  #choose(id: string, now: number): void {
+    if (this.#state.options.isOrigin || this.#state.content.isComplete || id === this.#parent) return
+    const last = this.#parent === undefined ? undefined : this.#state.neighbours.get(this.#parent)
+    this.#parent = id
+    this.#grewAt = now
+    if (last !== undefined) this.#subscribe(last, now)
+  }
+
+  #replace(now: number): void {
+    const { neighbours, random } = this.#state
+    const candidates = [...neighbours.values()].filter((neighbour) => neighbour.id !== this.#parent)
+    const ahead = candidates.filter((neighbour) => neighbour.announced.count > 0 || neighbour.isOrigin)
+    const list = ahead.length > 0 ? ahead : candidates
+    this.#isStalled = true
+    this.#grewAt = now
+    if (list.length === 0) {
+      if (this.#parent !== undefined && !neighbours.has(this.#parent)) this.#parent = undefined
+      return
+    }
+    const chosen = random.pick(list)
+    this.#choose(chosen.id, now)
+    this.#subscribe(chosen, now)
+  }
+
+  // ---- giving it on ----
+
+  sendTo(neighbour: Neighbour): void {
+    const { content } = this.#state
+    for (;;) {
+      const { parts, next, hasHead, hasSeal } = content.manifestParts(
+        neighbour.manifestFrom,
+        neighbour.hasManifestHead,
+        neighbour.hasManifestSeal,
+      )
+      neighbour.hasManifestHead = hasHead
+      neighbour.hasManifestSeal = hasSeal
+      if (parts.length === 0) return
+      for (const part of parts) this.#state.send(neighbour.id, { type: 'manifest', part })
+      neighbour.manifestFrom = next
+    }
+  }
+
+  sendToAll(): void {
+    for (const neighbour of this.#state.neighbours.values()) if (neighbour.manifestFrom >= 0) this.sendTo(neighbour)
+  }
+}
