@@ -5,7 +5,7 @@
 // packages for the testbed, the build) and hands over to what was built. It is plain JavaScript without a dependency because it
 // runs before there is a compiler. The checks themselves are in tools/checks/.
 
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
@@ -140,10 +140,18 @@ async function runChecks(args) {
   return checks.runChecks({ root: ROOT, testbed: TESTBED, args, types })
 }
 
-/** @param {readonly string[]} args */
+/**
+ * Waits for the demonstration to clean up after itself whatever signal comes.
+ * @param {readonly string[]} args
+ * @returns {Promise<number>} exit code
+ */
 function demo(args) {
   requireBuild()
-  return run(process.execPath, [path.join(ROOT, 'dist/tools/demo.js'), ...args])
+  const child = spawn(process.execPath, [path.join(ROOT, 'dist/tools/demo.js'), ...args], { cwd: ROOT, stdio: 'inherit' })
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
+  return new Promise((resolve) => {
+    child.on('close', (code) => resolve(code ?? 128))
+  })
 }
 
 /** @param {readonly string[]} args */
