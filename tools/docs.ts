@@ -5,6 +5,7 @@
  */
 import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises'
 import path from 'node:path'
+import type { Argument, Command } from 'commander'
 import { flagText } from '#src/agent/config/flags.js'
 import { formatValue } from '#src/agent/config/kinds.js'
 import type { OptionRow } from '#src/agent/config/option.js'
@@ -12,10 +13,12 @@ import { environmentName, OPTION_NAMES, optionRow, RESERVED_ENVIRONMENT } from '
 import { ERRORS, type ErrorRow } from '#src/agent/errors.js'
 import { openapiReference } from '#src/agent/http/openapi.js'
 import { BUCKETS, METRICS, type MetricRow } from '#src/agent/metrics.js'
+import { createProgram } from '#src/cli/program.js'
 
 const FOLDER = path.resolve(import.meta.dirname, '../../docs/reference')
 
-const PAGES: Readonly<Record<string, () => string>> = {
+const PAGES: Readonly<Record<string, () => string | Promise<string>>> = {
+  'cli.md': cliPage,
   'configuration.md': configurationPage,
   'errors.md': errorsPage,
   'metrics.md': metricsPage,
@@ -23,6 +26,46 @@ const PAGES: Readonly<Record<string, () => string>> = {
 }
 
 const NOTE = 'Generated from the code by `npm run docs`: changes here are lost.'
+
+async function cliPage(): Promise<string> {
+  const program = await createProgram(() => undefined, true)
+  return [
+    '# Command line',
+    NOTE,
+    'Exit codes: 0 done, 1 failed, 2 usage, 3 some members failed, 4 cannot reach the agent, 130 interrupted. With `--json` a command writes JSON to standard output, also for an error; what the codes of errors mean is in [errors.md](errors.md). Progress goes to standard error.',
+    ...program.commands.flatMap((command) => (command.commands.length > 0 ? command.commands : [command])).map(commandText),
+  ].join('\n\n')
+}
+
+function commandText(command: Command): string {
+  const isInTable = (long: string | undefined): boolean =>
+    command.name() === 'agent' &&
+    OPTION_NAMES.some((name) =>
+      flagText(optionRow(name))
+        .split(/[ ,]/)
+        .includes(long ?? ''),
+    )
+  const options = command.options.filter(({ long, hidden }) => !hidden && !isInTable(long))
+  const parents = command.parent?.parent == null ? [] : [command.parent.name()]
+  const usage = ['polycast', ...parents, command.name(), ...command.registeredArguments.map(argumentText), '[options]'].join(' ')
+  const more = options.length < command.options.length ? '\n\nAnd a flag for each option of [configuration.md](configuration.md).' : ''
+  const rows = options.map(({ flags, description, mandatory }) => `| \`${flags}\` | ${description}${mandatory ? ' (required)' : ''} |`)
+  return [
+    `## ${[...parents, command.name()].join(' ')}`,
+    `\`${usage}\``,
+    `${sentence(command.description())}${more}`,
+    ['| option | |', '| --- | --- |', ...rows].join('\n'),
+  ].join('\n\n')
+}
+
+function argumentText(argument: Argument): string {
+  const name = argument.name() + (argument.variadic ? '...' : '')
+  return argument.required ? `<${name}>` : `[${name}]`
+}
+
+function sentence(text: string): string {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`
+}
 
 function configurationPage(): string {
   const rows = OPTION_NAMES.map(optionRow)
@@ -101,7 +144,7 @@ async function main(isCheck: boolean): Promise<number> {
   const stale: string[] = []
   for (const [name, render] of Object.entries(PAGES)) {
     const file = path.join(FOLDER, name)
-    const wanted = `${render()}\n`
+    const wanted = `${await render()}\n`
     const found = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT') return undefined
       throw error
