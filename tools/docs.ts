@@ -46,7 +46,8 @@ function commandText(command: Command): string {
         .includes(long ?? ''),
     )
   const options = command.options.filter(({ long, hidden }) => !hidden && !isInTable(long))
-  const parents = command.parent?.parent == null ? [] : [command.parent.name()]
+  const { parent } = command
+  const parents = parent === null || parent.parent === null ? [] : [parent.name()]
   const usage = ['polycast', ...parents, command.name(), ...command.registeredArguments.map(argumentText), '[options]'].join(' ')
   const more = options.length < command.options.length ? '\n\nAnd a flag for each option of [configuration.md](configuration.md).' : ''
   const rows = options.map(({ flags, description, mandatory }) => `| \`${flags}\` | ${description}${mandatory ? ' (required)' : ''} |`)
