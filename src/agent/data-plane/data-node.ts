@@ -62,7 +62,7 @@ export class DataNode {
     this.#events = events
     this.#uploadLimit = new RateLimit(options.uploadRateBytesPerSec, now)
     this.#downloadLimit = new RateLimit(options.downloadRateBytesPerSec, now)
-    this.#calls = new Calls(events.incomingCall)
+    this.#calls = new Calls((method, params, from) => this.#serveCall(method, params, from))
     this.#links = new Links({
       self: () => this.#self(),
       minWindowBytes: Math.min(128 * 1024, options.uploadWindowBytes),
