@@ -43,6 +43,11 @@ export class DataNode {
   /** Contents that are being looked up for somebody who has opened them, with what was said since. */
   readonly #opening: Map<string, { link: Link; message: SwarmMessage }[]> = new Map()
   readonly #offers: Map<Link, Set<Session>> = new Map()
+  readonly #toPump: Set<Link> = new Set()
+  #isPumpDue = false
+  /** Links that wait for the upload rate. */
+  readonly #limited: Set<Link> = new Set()
+  #limitTimer: NodeJS.Timeout | undefined
   readonly #transfers: Map<number, { session?: Session; cancel: () => void }> = new Map()
   readonly #watches: Map<number, string> = new Map()
   readonly #running: Map<number, AbortController> = new Map()
@@ -348,6 +353,8 @@ export class DataNode {
 
   #linkClosed(link: Link, reason: string): void {
     this.#offers.delete(link)
+    this.#toPump.delete(link)
+    this.#limited.delete(link)
     this.#calls.linkClosed(link, reason)
     for (const session of this.#sessions.values()) session.linkClosed(link)
     this.#pumpAll()
@@ -360,11 +367,13 @@ export class DataNode {
     if (offered === undefined) this.#offers.set(link, new Set([session]))
     else offered.add(session)
     this.#toPump.add(link)
+    if (this.#isPumpDue) return
+    this.#isPumpDue = true
+    queueMicrotask(() => this.#pumpAll())
   }
 
-  readonly #toPump: Set<Link> = new Set()
-
   #pumpAll(): void {
+    this.#isPumpDue = false
     for (const link of this.#toPump) this.#pump(link)
   }
 
@@ -375,10 +384,7 @@ export class DataNode {
     if (offered === undefined) return
     while (offered.size > 0 && link.hasRoom()) {
       const waitMs = this.#uploadLimit.waitMs()
-      if (waitMs > 0) {
-        setTimeout(() => this.#pump(link), waitMs).unref()
-        return
-      }
+      if (waitMs > 0) return this.#pumpLater(link, waitMs)
       const [session] = offered
       if (session === undefined) return
       offered.delete(session)
@@ -389,6 +395,17 @@ export class DataNode {
       }
       session.flush()
     }
+  }
+
+  /** The upload rate is used up: go on when there is some again. */
+  #pumpLater(link: Link, waitMs: number): void {
+    this.#limited.add(link)
+    this.#limitTimer ??= setTimeout(() => {
+      this.#limitTimer = undefined
+      for (const waiting of this.#limited) this.#toPump.add(waiting)
+      this.#limited.clear()
+      this.#pumpAll()
+    }, waitMs)
   }
 
   // ---- the rest ----
@@ -502,6 +519,7 @@ export class DataNode {
 
   async #close(): Promise<void> {
     clearInterval(this.#progressTimer)
+    clearTimeout(this.#limitTimer)
     for (const abort of this.#publications.values()) abort.abort()
     for (const session of [...this.#sessions.values()]) session.end('the agent is shutting down')
     this.#links.close()
