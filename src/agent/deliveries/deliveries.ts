@@ -168,7 +168,8 @@ export class Deliveries {
   async start(): Promise<void> {
     await this.#inbounds.resume()
     for (const order of this.#catalog.orders.values()) {
-      if (order.ended === undefined) this.#run(new Outbound(this.#outboundParts, order, undefined, new AbortController()))
+      if (order.ended === undefined && !this.#running.has(order.id))
+        this.#run(new Outbound(this.#outboundParts, order, undefined, new AbortController()))
     }
     this.#gets.resume()
     this.#calls.answer()

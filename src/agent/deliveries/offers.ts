@@ -14,6 +14,8 @@ import type { Supply } from './supply.ts'
 
 const RETRY_FIRST_MS = 200
 const RETRY_MOST_MS = 5_000
+/** Offers that one member may fail to understand before that is its answer. */
+const MAX_MISUNDERSTOOD = 5
 /** Offers under way at the same time. */
 const MAX_OFFERS = 256
 /** How often receivers tell their progress where no tracker here does. */
@@ -76,6 +78,7 @@ export class Offers {
   async #untilTaken(receiver: Receiver): Promise<void> {
     const delivery = this.#delivery
     const { clock, log } = this.#parts
+    let misunderstood = 0
     for (let delayMs = RETRY_FIRST_MS; ; delayMs = Math.min(delayMs * 2, RETRY_MOST_MS)) {
       const { wake } = receiver
       const { attempt } = delivery.order
@@ -87,9 +90,11 @@ export class Offers {
         if (!wake.signal.aborted) return
       } catch (error) {
         if (!delivery.isWanting(receiver)) return
-        if (!isPassing(error)) throw error
+        // A node that has just started may answer before it knows what an offer is.
+        const isEarly = isPolycastError(error, 'bad-request') && ++misunderstood < MAX_MISUNDERSTOOD
+        if (!isEarly && !isPassing(error)) throw error
         log.debug(
-          { delivery: delivery.order.id, member: receiver.name, reason: error.message },
+          { delivery: delivery.order.id, member: receiver.name, reason: asPolycastError(error).message },
           'a member did not take the offer; trying again',
         )
       }

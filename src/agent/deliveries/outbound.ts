@@ -6,7 +6,7 @@
  * whose transfer stalled is offered a renewed ticket. After a restart of this node the delivery goes on from the catalog;
  * where its content is lost, it asks the receivers how they stand and tells the truth.
  */
-import type { DataPlane, SwarmPeerProgress } from '../data-plane/data-plane.ts'
+import type { DataPlane } from '../data-plane/data-plane.ts'
 import { asPolycastError, fail, serialiseError } from '../errors.ts'
 import type { PolycastError } from '../errors.ts'
 import type { Member } from '../membership/member.ts'
@@ -14,7 +14,6 @@ import type { Calls, ServiceLog } from './calls.ts'
 import { isLive } from './calls.ts'
 import type { Catalog, OrderRecord } from './catalog.ts'
 import type { Clock } from '../clock.ts'
-import { pause } from './pause.ts'
 import type { DeliveryEvent, DeliveryInfo, Receipt } from './delivery-info.ts'
 import { nothing } from './messages.ts'
 import { Offers, remainingMs } from './offers.ts'
@@ -24,6 +23,7 @@ import { isReceiver, parseSelector } from './selector.ts'
 import type { Selector } from './selector.ts'
 import type { SourceName } from './source-name.ts'
 import type { Supplies, Supply } from './supply.ts'
+import { SupplyLine } from './supply-line.ts'
 import { Throttle } from './throttle.ts'
 
 export interface OutboundParts {
@@ -45,11 +45,7 @@ export interface DeliveryObserver {
   ended(delivery: DeliveryInfo): void
 }
 
-/** The pause before the first renewal of a ticket; each further one is twice as long. */
-const RENEW_FIRST_MS = 200
 const PROGRESS_EVENT_MS = 200
-/** Tickets that a delivery may have one after the other. */
-const MAX_ATTEMPTS = 6
 
 /** A delivery that runs. */
 export class Outbound {
@@ -58,20 +54,13 @@ export class Outbound {
   readonly #parts: OutboundParts
   readonly #order: OrderRecord
   readonly #selector: Selector
-  /** With its headers, as long as this process is the one that was given them. */
-  readonly #source: SourceName | undefined
   readonly #receivers = new Map<string, Receiver>()
   readonly #listeners = new Set<(event: DeliveryEvent) => void>()
+  readonly #supply: SupplyLine
   readonly #offers: Offers
   readonly #abort: AbortController
   readonly #throttle: Throttle
   readonly #cleanups: (() => void)[] = []
-  #supply: Supply | undefined
-  /** Why there is no supply: the receivers are asked, not offered anything. */
-  #supplyError: PolycastError | undefined
-  #renewal: Promise<void> | undefined
-  #unwatchSwarm: (() => void) | undefined
-  #sentBytes = 0
   #hasEnded = false
   #last: DeliveryEvent | undefined
   #resolveEnded: () => void = () => undefined
@@ -80,7 +69,6 @@ export class Outbound {
   constructor(parts: OutboundParts, order: OrderRecord, source: SourceName | undefined, abort: AbortController) {
     this.#parts = parts
     this.#order = order
-    this.#source = source
     this.#abort = abort
     this.#selector = parseSelector(order.selector)
     this.ended = new Promise((resolve) => {
@@ -89,10 +77,28 @@ export class Outbound {
     this.#throttle = new Throttle(parts.clock, PROGRESS_EVENT_MS, () => {
       this.#tellProgress()
     })
+    this.#supply = new SupplyLine(parts, {
+      order,
+      source,
+      signal: abort.signal,
+      sealed: (sealed) => {
+        if (order.contentId !== sealed.contentId) this.#note(parts.catalog.record({ t: 'order-sealed', id: order.id, ...sealed }))
+        this.#throttle.poke()
+      },
+      failed: (error) => {
+        parts.log.warn({ delivery: order.id, code: error.code, reason: error.message }, 'a delivery failed at its source')
+        this.#giveUp('failed', error)
+        this.#end(false, error)
+      },
+      progress: (peers) => {
+        for (const peer of peers) this.progress(peer.name, peer.haveBytes)
+        this.#throttle.poke()
+      },
+    })
     this.#offers = new Offers(parts, {
       order,
       signal: abort.signal,
-      supply: () => this.#supply ?? this.#supplyError,
+      supply: () => this.#supply.current,
       isWanting: (receiver) => this.#isWanting(receiver),
       taken: (receiver) => {
         this.#taken(receiver)
@@ -112,7 +118,7 @@ export class Outbound {
   }
 
   info(): DeliveryInfo {
-    return infoOf(this.#order, this.#receivers, this.#sentBytes)
+    return infoOf(this.#order, this.#receivers, this.#supply.sentBytes)
   }
 
   /** Calls back with `started` at once and then with what happens; the function returned ends it. */
@@ -139,18 +145,22 @@ export class Outbound {
         this.#memberChanged(member)
       }),
     )
-    if (supply !== undefined) this.#supplied(supply)
+    if (supply !== undefined) this.#supply.use(supply)
     for (const member of calls.live()) this.#include(member)
     for (const receiver of this.#receivers.values()) {
       if (!this.#isLive(receiver)) this.#startGrace(receiver)
     }
-    if (supply === undefined) void this.#reopen()
-    else this.#offerAll()
+    if (supply !== undefined) this.#offerAll()
+    else
+      void this.#supply.reopen().then(() => {
+        this.#offerAll()
+      })
     this.#endIfAllHaveReceipts()
   }
 
   /** Ends it: receivers without a receipt are told to give up. */
   cancel(reason: string): void {
+    if (this.#hasEnded) return
     const error = fail('cancelled', { reason })
     this.#giveUp('failed', error)
     this.#end(true, error)
@@ -175,12 +185,8 @@ export class Outbound {
       this.#offerAgain(receiver)
       return
     }
-    if (isStall && !this.#hasEnded && this.#supplyError === undefined && this.#order.attempt < MAX_ATTEMPTS) {
-      // After a restart the supply may still be being opened: then it is offered to all, this one included.
-      if (this.#supply !== undefined) void this.#renew(receiver, this.#supply, receipt)
-      return
-    }
-    this.#settle(receiver, receipt)
+    if (isStall && this.#supply.isRenewable) void this.#renew(receiver, receipt)
+    else this.#settle(receiver, receipt)
   }
 
   /** A receiver's progress. */
@@ -191,63 +197,6 @@ export class Outbound {
     receiver.state = 'receiving'
     receiver.isChanged = true
     this.#throttle.poke()
-  }
-
-  async #reopen(): Promise<void> {
-    const { supplies, log } = this.#parts
-    try {
-      const supply = await supplies.reopen(this.#order, this.#abort.signal)
-      if (this.#hasEnded) return
-      if (!isSameTicket(supply, this.#order)) await this.#newTicket(supply)
-      this.#supplied(supply)
-    } catch (error) {
-      if (this.#hasEnded) return
-      this.#supplyError = asPolycastError(error)
-      log.warn(
-        { delivery: this.id, code: this.#supplyError.code, reason: this.#supplyError.message },
-        'the content of an interrupted delivery is lost here; asking its members how they stand',
-      )
-    }
-    this.#offerAll()
-  }
-
-  async #newTicket(supply: Supply): Promise<void> {
-    const { ticket, isTracker } = supply
-    await this.#parts.catalog.record({ t: 'order-ticket', id: this.id, ticket, isTracker, attempt: this.#order.attempt + 1 })
-  }
-
-  #supplied(supply: Supply): void {
-    const { dataPlane, catalog, log } = this.#parts
-    this.#supply = supply
-    this.#unwatchSwarm?.()
-    this.#unwatchSwarm = undefined
-    if (supply.isTracker) {
-      const sentBefore = this.#sentBytes
-      this.#unwatchSwarm = dataPlane.watchSwarm(supply.ticket.swarmId, ({ sentBytes, peers }) => {
-        if (sentBefore + sentBytes !== this.#sentBytes) {
-          this.#sentBytes = sentBefore + sentBytes
-          this.#throttle.poke()
-        }
-        this.#peersProgress(peers)
-      })
-    }
-    supply.sealed
-      .then(async (sealed) => {
-        if (sealed !== undefined && this.#order.contentId !== sealed.contentId)
-          await catalog.record({ t: 'order-sealed', id: this.id, ...sealed })
-        if (!this.#hasEnded) this.#throttle.poke()
-      })
-      .catch((raw: unknown) => {
-        if (this.#hasEnded || this.#supply !== supply) return
-        const error = asPolycastError(raw)
-        log.warn({ delivery: this.id, code: error.code, reason: error.message }, 'a delivery failed at its source')
-        this.#giveUp('failed', error)
-        this.#end(false, error)
-      })
-  }
-
-  #peersProgress(peers: readonly SwarmPeerProgress[]): void {
-    for (const peer of peers) this.progress(peer.name, peer.haveBytes)
   }
 
   /** Makes a member a receiver if the selector means it. */
@@ -323,25 +272,16 @@ export class Outbound {
     this.#throttle.poke()
   }
 
-  /** Finds a ticket that works for a receiver whose transfer stalled; many that stall at once share one renewal. */
-  async #renew(receiver: Receiver, before: Supply, receipt: Receipt): Promise<void> {
-    const { supplies, clock, log } = this.#parts
+  /** Finds another ticket for a receiver whose transfer stalled. */
+  async #renew(receiver: Receiver, receipt: Receipt): Promise<void> {
+    if (this.#hasEnded) return
     receiver.state = 'waiting'
-    this.#renewal ??= (async () => {
-      await pause(clock, RENEW_FIRST_MS * 2 ** this.#order.attempt, this.#abort.signal)
-      const supply = await supplies.renew(this.#order, before, this.#source, this.#abort.signal)
-      if (this.#hasEnded) return
-      await this.#newTicket(supply)
-      if (supply !== before) this.#supplied(supply)
-    })().finally(() => {
-      this.#renewal = undefined
-    })
     try {
-      await this.#renewal
+      await this.#supply.renew()
       if (receiver.receipt === undefined) this.#offerAgain(receiver)
     } catch (error) {
       if (this.#hasEnded || receiver.receipt !== undefined) return
-      log.warn(
+      this.#parts.log.warn(
         { delivery: this.id, member: receiver.name, reason: asPolycastError(error).message },
         'a stalled delivery found nobody else who has its content',
       )
@@ -436,7 +376,7 @@ export class Outbound {
   #cleanUp(): void {
     this.#abort.abort()
     this.#throttle.close()
-    this.#unwatchSwarm?.()
+    this.#supply.close()
     for (const clean of this.#cleanups.splice(0)) clean()
     for (const receiver of this.#receivers.values()) {
       receiver.endGrace?.()
@@ -452,7 +392,7 @@ export class Outbound {
     this.#tell({
       event: 'progress',
       id: this.id,
-      sentBytes: this.#sentBytes,
+      sentBytes: this.#supply.sentBytes,
       ...(totalBytes === undefined ? {} : { totalBytes }),
       members: changed.map(({ name, state, haveBytes }) => ({ name, state, haveBytes })),
     })
@@ -476,9 +416,4 @@ export class Outbound {
       )
     })
   }
-}
-
-function isSameTicket(supply: Supply, order: OrderRecord): boolean {
-  const { ticket } = order
-  return supply.ticket.swarmId === ticket.swarmId && supply.ticket.trackers.join() === ticket.trackers.join()
 }

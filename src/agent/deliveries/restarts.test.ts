@@ -100,6 +100,16 @@ test('a source that is gone after a restart of the origin is not needed where a 
   assert.deepEqual(await bed.delivered('n3', 'f'), bytes)
 })
 
+test('a member that answers before it knows what an offer is gets it again', async (t) => {
+  const bed = await Bed.open(t, ['n1'])
+  bed.cluster.announce(await bed.cluster.start('n2', { role: 'web' }))
+  const delivery = await bed.of('n1').send({ source: await bed.file('f', randomBytes(KIB)), selector: 'all', dest: 'f' })
+  await until(() => bed.logged.some((line) => line.includes('no method delivery.offer')))
+  await bed.start('n2', { role: 'web' })
+  await passUntil(bed.clock, () => delivery.info().state !== 'running')
+  assert.equal(delivery.info().state, 'done')
+})
+
 test('a late receipt corrects a delivery that has ended', async (t) => {
   const bed = await Bed.open(t, ['n1', 'n2'])
   const bytes = randomBytes(4 * KIB)
