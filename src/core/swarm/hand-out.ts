@@ -38,6 +38,11 @@ export class HandOut {
 
   /** From which chunk on nothing is sent unasked. */
   holdFrom(now: number): number {
+    // Also asked when nothing may be sent: a stripe that nobody takes yet holds the others no longer than one that is slow.
+    if (now - this.#leadSince > HOLD_MS) {
+      this.#freeUntil = now + FREE_MS
+      this.#leadSince = Infinity
+    }
     if (now < this.#freeUntil) return Infinity
     const { runChunks } = this.#state
     return (Math.floor(this.#releasedBelow / runChunks) + LEAD_RUNS) * runChunks
@@ -55,11 +60,7 @@ export class HandOut {
   #noteLead(firstChunk: number, now: number): void {
     const lead = (firstChunk - this.#releasedBelow) / this.#state.runChunks
     if (lead < LEAD_RUNS / 2) this.#leadSince = Infinity
-    else if (lead >= LEAD_RUNS - 1 && this.#leadSince === Infinity) this.#leadSince = now
-    if (now - this.#leadSince > HOLD_MS) {
-      this.#freeUntil = now + FREE_MS
-      this.#leadSince = Infinity
-    }
+    else if (lead >= LEAD_RUNS * 0.75 && this.#leadSince === Infinity) this.#leadSince = now
   }
 
   /** Leaves to others what was handed out before this neighbour came. */
