@@ -11,14 +11,15 @@ export async function addAgent(command: Command, exit: Exit): Promise<void> {
     .action(async (options: { config?: string; printConfig?: boolean }) => {
       const { runAgent } = await import('../agent/main.ts')
       const { version } = await import('./program.ts')
-      exit(
-        await runAgent({
-          flags: readOptionFlags(command),
-          version: version(),
-          isPrintConfig: options.printConfig === true,
-          ...(options.config === undefined ? {} : { configFile: options.config }),
-        }),
-      )
+      const code = await runAgent({
+        flags: readOptionFlags(command),
+        version: version(),
+        isPrintConfig: options.printConfig === true,
+        ...(options.config === undefined ? {} : { configFile: options.config }),
+      })
+      exit(code)
+      // A node that has stopped ends now: connections that are still being closed are the kernel's matter.
+      if (options.printConfig !== true) process.exit(code)
     })
   addOptionFlags(command)
 }

@@ -32,7 +32,7 @@ export class LiveLines {
   draw(lines: () => readonly string[]): void {
     if (this.#stream.isTTY !== true || this.#now() - this.#drawnAt < REDRAW_MS) return
     this.#drawnAt = this.#now()
-    const columns = Math.max(20, this.#stream.columns ?? 80)
+    const columns = Math.max(20, this.#stream.columns || 80)
     const most = Math.max(2, (this.#stream.rows || 24) - 1)
     const all = lines()
     const shown = all.length <= most ? all : [...all.slice(0, most - 1), `… and ${all.length - most + 1} more`]

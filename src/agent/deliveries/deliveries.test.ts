@@ -186,6 +186,58 @@ test('the timeout names what each member had, and tells them to stop', async (t)
   await until(() => bed.node('n2').transfers.size === 0)
 })
 
+test('a URL is fetched by its owner among the seeds, once, and the receivers tell their progress', async (t) => {
+  const bed = await Bed.open(t, ['n1', 'n2', 'n3', 'seed1'])
+  let release = (): void => undefined
+  const source = bed.cluster.source(
+    URL_A,
+    randomBytes(8 * KIB),
+    new Promise((resolve) => {
+      release = resolve
+    }),
+  )
+  const delivery = await bed.of('n1').send({ source: URL_A, selector: 'role=web', dest: 'a' })
+  await until(() => delivery.info().members.some((member) => member.haveBytes > 0))
+  assert.ok(bed.cluster.calls.includes('n2>n1 delivery.progress'))
+  release()
+  await passUntil(bed.clock, () => delivery.info().state !== 'running')
+  assert.equal(delivery.info().state, 'done')
+  assert.equal(delivery.info().contentId, idOf(source.bytes))
+  assert.equal(source.fetches, 1)
+  assert.equal(bed.node('n1').disk.contents.size, 0, 'the sender itself is no receiver')
+})
+
+test('an owner that dies during a delivery is replaced by the next seed', async (t) => {
+  const bed = await Bed.open(t, ['n1', 'n2', 'n3', 'seed1', 'seed2'])
+  const source = bed.cluster.source(URL_A, randomBytes(8 * KIB), new Promise(() => undefined))
+  const delivery = await bed.of('n1').send({ source: URL_A, selector: 'role=web', dest: 'a' })
+  const owner = /^n1>(\w+) content\.open$/.exec(bed.cluster.calls[0] ?? '')?.[1] ?? ''
+  await until(() => ['n2', 'n3'].every((name) => [...bed.node(name).disk.contents.values()].some((content) => content.have.size === 3)))
+  bed.cluster.source(URL_A, source.bytes)
+  bed.crash(owner)
+  bed.cluster.setStatus(owner, 'dead')
+  await passUntil(bed.clock, () => delivery.info().state !== 'running')
+  assert.equal(delivery.info().state, 'done', bed.logged.join('\n'))
+  assert.deepEqual(await bed.delivered('n3', 'a'), source.bytes)
+  assert.equal(receiptOf(delivery.info(), 'n3').reusedBytes, 3 * KIB)
+})
+
+test('a source that fails at its owner fails the delivery with its reason', async (t) => {
+  const bed = await Bed.open(t, ['n1', 'n2', 'seed1'])
+  let failIt = (_error: Error): void => undefined
+  bed.cluster.source(
+    URL_A,
+    randomBytes(8 * KIB),
+    new Promise((_resolve, reject) => {
+      failIt = reject
+    }),
+  )
+  const delivery = await bed.of('n1').send({ source: URL_A, selector: 'name=n2' })
+  failIt(fail('source-changed', { url: URL_A, reason: 'its ETag changed' }))
+  await passUntil(bed.clock, () => delivery.info().state !== 'running')
+  assert.equal(delivery.info().error?.code, 'source-changed')
+})
+
 test('a source that fails half-way fails the delivery with its reason', async (t) => {
   const bed = await Bed.open(t, ['n1', 'n2'])
   let failIt = (_error: Error): void => undefined
