@@ -45,7 +45,13 @@ async function measure() {
   const directory = mkdtempSync('/dev/shm/polycast-bench-')
   const agents = []
   try {
-    const addresses = new Map(bed('hosts').trim().split('\n').map((line) => line.split(/\s+/)).map(([host, address]) => [host, address]))
+    const addresses = new Map(
+      bed('hosts')
+        .trim()
+        .split('\n')
+        .map((line) => line.split(/\s+/))
+        .map(([host, address]) => [host, address]),
+    )
     const source = values.tree === '0' ? makeFile(directory) : makeTree(directory, Number(values.tree))
     for (let k = 0; k <= n; k++) agents.push(startAgent(directory, k, addresses))
     await Promise.all(agents.map((agent) => agent.ready))
@@ -77,23 +83,45 @@ async function summary({ result, before, after, peaks, source, directory }) {
   const sent = (host) => after.sent[host].tx - before.sent[host].tx
   const all = Object.keys(after.sent).filter((host) => host.startsWith('h'))
   return {
-    tool: 'polycast', n, f: bytes, rate,
-    makespan: round(makespan), median: round(times[Math.floor(times.length / 2)]), first: round(times[0]),
-    bound: round(bound), ratio: bound === undefined ? null : round(makespan / bound, 3),
+    tool: 'polycast',
+    n,
+    f: bytes,
+    rate,
+    makespan: round(makespan),
+    median: round(times[Math.floor(times.length / 2)]),
+    first: round(times[0]),
+    bound: round(bound),
+    ratio: bound === undefined ? null : round(makespan / bound, 3),
     ratio_log: bound === undefined ? null : round(makespan / (bound * (1 + Math.ceil(Math.log2(n + 1)) / (bytes / 262144))), 3),
-    origin_x: round(sent('h0') / bytes, 3), net_x: round(all.reduce((sum, host) => sum + sent(host), 0) / (n * bytes), 3),
-    cpu_s: round(cpu), cpu_gb: round(cpu / ((n * bytes) / 1e9)),
+    origin_x: round(sent('h0') / bytes, 3),
+    net_x: round(all.reduce((sum, host) => sum + sent(host), 0) / (n * bytes), 3),
+    cpu_s: round(cpu),
+    cpu_gb: round(cpu / ((n * bytes) / 1e9)),
     machine: round((after.machine.busy - before.machine.busy) / (after.machine.total - before.machine.total)),
-    rss_mb: round(Math.max(...peaks.map((peak) => peak.rss)) / 1e6, 1), anon_mb: round(Math.max(...peaks.map((peak) => peak.anon)) / 1e6, 1),
+    rss_mb: round(Math.max(...peaks.map((peak) => peak.rss)) / 1e6, 1),
+    anon_mb: round(Math.max(...peaks.map((peak) => peak.anon)) / 1e6, 1),
     failures: n - times.length + wrong,
-    errors: [...new Set(result.receipts.filter((receipt) => receipt.status !== 'done').map((receipt) => receipt.error?.code ?? receipt.status))],
+    errors: [
+      ...new Set(result.receipts.filter((receipt) => receipt.status !== 'done').map((receipt) => receipt.error?.code ?? receipt.status)),
+    ],
     settings: { loss: values.loss, tree: values.tree, warm: values.warm, node: process.version, set: values.set },
   }
 }
 
 function startAgent(directory, k, addresses) {
   const seedAddress = addresses.get('h0')
-  const flags = ['agent', '--name', `h${k}`, '--bind', addresses.get(`h${k}`), '--insecure', '--http-bind', '127.0.0.1', '--data', join(directory, `h${k}`)]
+  const flags = [
+    'agent',
+    '--name',
+    `h${k}`,
+    '--bind',
+    addresses.get(`h${k}`),
+    '--insecure',
+    '--http-bind',
+    '127.0.0.1',
+    '--data',
+    join(directory, `h${k}`),
+  ]
   if (k > 0) flags.push('--join', seedAddress, '--tag', 'role=receiver')
   for (const setting of values.set) flags.push(`--${setting}`)
   const child = onHost(k, [values.node, cli, ...flags], 'ignore')
@@ -112,7 +140,9 @@ function startAgent(directory, k, addresses) {
 /** Waits until the origin sees all members. */
 async function settled(members) {
   for (let tries = 0; tries < 300; tries++) {
-    const text = execFileSync('nsenter', [`--net=/run/netns/tb-${prefix}-h0`, process.execPath, cli, 'members', '--json'], { encoding: 'utf8' })
+    const text = execFileSync('nsenter', [`--net=/run/netns/tb-${prefix}-h0`, process.execPath, cli, 'members', '--json'], {
+      encoding: 'utf8',
+    })
     const list = JSON.parse(text).members
     if (list.filter((member) => member.status === 'alive').length > members) return
     await new Promise((resolve) => setTimeout(resolve, 200))
@@ -124,11 +154,15 @@ async function settled(members) {
 async function warmUp(directory) {
   const path = join(directory, 'warm.bin')
   writeFileSync(path, randomBytes(8_000_000))
-  execFileSync('nsenter', [`--net=/run/netns/tb-${prefix}-h0`, process.execPath, cli, 'send', path, '--to', 'role=receiver'], { stdio: 'ignore' })
+  execFileSync('nsenter', [`--net=/run/netns/tb-${prefix}-h0`, process.execPath, cli, 'send', path, '--to', 'role=receiver'], {
+    stdio: 'ignore',
+  })
 }
 
 function onHost(k, argv, stdin = 'pipe') {
-  return spawn('nsenter', [`--net=/run/netns/tb-${prefix}-h${k}`, ...argv], { stdio: [stdin, 'pipe', process.env.BENCH_LOG === undefined ? 'ignore' : 'inherit'] })
+  return spawn('nsenter', [`--net=/run/netns/tb-${prefix}-h${k}`, ...argv], {
+    stdio: [stdin, 'pipe', process.env.BENCH_LOG === undefined ? 'ignore' : 'inherit'],
+  })
 }
 
 async function stop({ child }) {
