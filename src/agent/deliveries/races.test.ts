@@ -58,6 +58,10 @@ test('a receipt that changes while an older one is being told is told too', asyn
   const { ticket } = await origin.publish({ path: await bed.file('f', randomBytes(KIB)) }, {})
   assert.deepEqual(await call({ ...offer, ticket, attempt: 1 }), { state: 'running' })
   await until(() => bed.node('n2').outputs === 1)
+  const ask = (): Promise<unknown> => origin.call(bed.node('n2').address, 'delivery.ask', { id: 'd' }, { timeoutMs: 1000 })
+  while (((await ask()) as { state: string }).state !== 'ended') assert.deepEqual(receipts, ['0 failed'])
+  // The new receipt is on the disk by now, and still waits for the old one.
+  for (let turn = 0; turn < 50; turn++) await ask()
   release()
   await until(() => receipts.length === 2)
   assert.deepEqual(receipts, ['0 failed', '1 done'])
