@@ -33,6 +33,9 @@ const QUICK_ACK_MS = 15
 const LATE_ACK_MS = 60
 /** After so long the quickest acknowledgement is measured anew, ms. */
 const TRIP_MEMORY_MS = 10_000
+/** What a peer may leave unread beside the data of its window until the connection is ended, and until pings are not answered any more. */
+const MAX_UNREAD_BYTES = 8 * 1024 * 1024
+const MAX_UNREAD_PONG_BYTES = 256 * 1024
 /** Bytes after which the receiver acknowledges at the latest. */
 const ACK_EVERY_BYTES = 128 * 1024
 
@@ -198,7 +201,9 @@ export class Link {
         return this.close(`the other side ended it: ${reason}`)
       }
       case FRAME_TYPES.ping:
-        return this.#write(frameOf(FRAME_TYPES.pong, body.subarray(0, 8)))
+        // Who leaves so much unread has no use for another sign of life.
+        if (this.socket.writableLength < MAX_UNREAD_PONG_BYTES) this.#write(frameOf(FRAME_TYPES.pong, body.subarray(0, 8)))
+        return
       case FRAME_TYPES.pong:
         return
       case FRAME_TYPES.ack:
@@ -319,6 +324,9 @@ export class Link {
   #write(frame: Uint8Array): void {
     this.sentBytes += frame.length
     this.socket.write(frame)
+    if (!this.isClosed && this.socket.writableLength > this.#options.maxWindowBytes + MAX_UNREAD_BYTES) {
+      this.close('it does not read what it is sent')
+    }
   }
 }
 
