@@ -53,6 +53,10 @@ export interface AgentStart {
   readonly flags?: readonly string[]
   /** By default a directory of its own. */
   readonly dataDirectory?: string
+  /** By default an address of 127.0.0.0/8 that nobody else has. */
+  readonly address?: string
+  /** What its process and its commands are started with: `nsenter --net=…` on a host of the testbed. */
+  readonly launcher?: readonly string[]
 }
 
 type AgentProcess = ChildProcessByStdio<null, Readable, Readable>
@@ -93,9 +97,23 @@ export async function runCli(...args: string[]): Promise<CliResult> {
   return await startCli(...args).result
 }
 
+function launch(launcher: readonly string[], args: readonly string[]): AgentProcess {
+  const [command = '', ...rest] = [...launcher, process.execPath, '--max-old-space-size=512', MAIN, ...args]
+  return spawn(command, rest, { stdio: ['ignore', 'pipe', 'pipe'] })
+}
+
 /** Starts a command of the CLI; `kill` ends it by a signal. */
-export function startCli(...args: string[]): { result: Promise<CliResult>; kill: (signal: NodeJS.Signals) => void } {
-  const child = spawn(process.execPath, [MAIN, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+export function startCli(...args: string[]): RunningCli {
+  return watchCli(launch([], args))
+}
+
+/** A command of the CLI that runs. */
+export interface RunningCli {
+  readonly result: Promise<CliResult>
+  readonly kill: (signal: NodeJS.Signals) => void
+}
+
+function watchCli(child: AgentProcess): RunningCli {
   const text = { stdout: '', stderr: '' }
   child.stdout.setEncoding('utf8').on('data', (piece: string) => (text.stdout += piece))
   child.stderr.setEncoding('utf8').on('data', (piece: string) => (text.stderr += piece))
@@ -128,7 +146,7 @@ export class Cluster {
 
   /** Starts an agent and waits until it is ready. */
   async start(name: string, options: AgentStart = {}): Promise<Agent> {
-    const agent = new Agent(name, nextAddress(), {
+    const agent = new Agent(name, options.address ?? nextAddress(), {
       ...options,
       dataDirectory: options.dataDirectory ?? path.join(this.directory, `data-${name}`),
     })
@@ -205,7 +223,7 @@ export class Agent {
 
   /** Starts it, again after it ended; resolves when it is ready, rejects with its last words when it ends before. */
   async start(): Promise<void> {
-    const { join = [], flags = [] } = this.#options
+    const { join = [], flags = [], launcher = [] } = this.#options
     const port = (known: string): string => known.split(':').at(-1) || '0'
     const args = [
       ...['agent', '--name', this.name, '--data', this.dataDirectory, '--bind', this.address],
@@ -213,7 +231,7 @@ export class Agent {
       ...join.flatMap((other) => ['--join', other.gossip]),
       ...flags,
     ]
-    const child = spawn(process.execPath, ['--max-old-space-size=512', MAIN, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+    const child = launch(launcher, args)
     this.#process = child
     this.#stderr = ''
     running.add(child)
@@ -253,7 +271,12 @@ export class Agent {
 
   /** A command of the CLI to this agent. */
   async cli(...args: string[]): Promise<CliResult> {
-    return await runCli(...args, '--api', this.http)
+    return await this.startCli(...args).result
+  }
+
+  /** The same, while it runs. */
+  startCli(...args: string[]): RunningCli {
+    return watchCli(launch(this.#options.launcher ?? [], [...args, '--api', this.http]))
   }
 
   /** A request to its API; the JSON of the answer, whatever its status. */
