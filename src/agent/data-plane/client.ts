@@ -1,6 +1,7 @@
 /**
  * The main thread's end of the data plane: starts the worker and turns its messages into the `DataPlane` interface.
  */
+import { EventEmitter, once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import { asPolycastError, deserialiseError, fail, serialiseError, type PolycastError } from '../errors.ts'
 import type {
@@ -24,6 +25,9 @@ export interface StartOptions {
   /** The worker ended by itself: nothing works any more. */
   readonly onCrash: (error: PolycastError) => void
 }
+
+/** For so long after the start a call waits for its method to be declared, ms. */
+const START_MS = 5000
 
 type Handler = (params: unknown, from: Caller) => Promise<unknown>
 
@@ -69,6 +73,9 @@ class WorkerDataPlane implements DataPlane {
   readonly #transfers: Map<number, Set<(progress: TransferProgress) => void>> = new Map()
   readonly #watches: Map<number, (progress: { sentBytes: number; peers: SwarmPeerProgress[] }) => void> = new Map()
   readonly #handlers: Map<string, Handler> = new Map()
+  /** Emits a method's name when it is declared. */
+  readonly #declared: EventEmitter = new EventEmitter()
+  readonly #startedAt: number = performance.now()
   #nextId = 1
   #isClosed = false
 
@@ -169,6 +176,7 @@ class WorkerDataPlane implements DataPlane {
 
   onCall(method: string, handler: Handler): void {
     this.#handlers.set(method, handler)
+    this.#declared.emit(method)
   }
 
   stats(): Promise<Record<string, number>> {
@@ -232,13 +240,20 @@ class WorkerDataPlane implements DataPlane {
   }
 
   async #serve(id: number, method: string, params: unknown, from: Caller): Promise<void> {
-    const handler = this.#handlers.get(method)
     try {
+      const handler = this.#handlers.get(method) ?? (await this.#handlerSoon(method))
       if (handler === undefined) throw fail('bad-request', { reason: `this node has no method ${method}` })
       this.#post({ type: 'answer', id, result: await handler(params, from) })
     } catch (error) {
       this.#post({ type: 'answer', id, result: null, error: serialiseError(error) })
     }
+  }
+
+  /** The handler of a method that is not declared yet: other nodes may call as soon as the port is open, before this one has started. */
+  async #handlerSoon(method: string): Promise<Handler | undefined> {
+    const waitMs = this.#startedAt + START_MS - performance.now()
+    if (waitMs > 0) await once(this.#declared, method, { signal: AbortSignal.timeout(waitMs) }).catch(() => undefined)
+    return this.#handlers.get(method)
   }
 
   #crashed(error: PolycastError): void {

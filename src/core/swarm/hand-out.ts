@@ -63,19 +63,17 @@ export class HandOut {
     else if (lead >= LEAD_RUNS * 0.75 && this.#leadSince === Infinity) this.#leadSince = now
   }
 
-  /** Leaves to others what was handed out before this neighbour came. */
+  /** Leaves to others what was handed out before this neighbour came, as far as they are still there to pass it on. */
   withholdFrom(neighbour: Neighbour): void {
+    const others = [...this.#state.neighbours.values()].filter((other) => other !== neighbour)
     const ranges: number[] = []
     const { served } = neighbour
-    for (let from = this.#released.nextSet(0); from < this.#released.length; from = this.#released.nextSet(from)) {
-      const end = this.#released.nextClear(from)
-      for (let chunk = served.nextClear(from); chunk < end; chunk = served.nextClear(chunk)) {
-        const to = Math.min(end, served.nextSet(chunk))
-        ranges.push(chunk, to - chunk)
-        chunk = to
-      }
-      neighbour.served.setRange(from, end - from)
-      from = end
+    for (let chunk = this.#released.nextSet(0); chunk < this.#released.length; chunk = this.#released.nextSet(chunk + 1)) {
+      if (served.has(chunk) || !others.some((other) => other.served.has(chunk))) continue
+      served.set(chunk)
+      const last = ranges.length - 2
+      if (last >= 0 && ranges[last]! + ranges[last + 1]! === chunk) ranges[last + 1]!++
+      else ranges.push(chunk, 1)
     }
     for (const part of splitRanges(ranges)) this.#state.send(neighbour.id, { type: 'withheld', ranges: part })
   }
