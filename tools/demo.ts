@@ -102,7 +102,9 @@ class Demo {
   /** Runs `polycast send` against the seed; resolves with how the delivery ended. */
   async #send(seed: Agent, source: DemoSource): Promise<DeliveryInfo> {
     const args = [POLYCAST, 'send', source.location, '--to', 'all', '--name', source.name, '--json', '--api', seed.http]
-    const child = spawn(process.execPath, args, { env: withoutPolycast(process.env), stdio: ['ignore', 'pipe', 'inherit'] })
+    const child = spawn(process.execPath, args, { env: withoutPolycast(process.env), stdio: ['ignore', 'pipe', 'pipe'] })
+    let complaint = ''
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (complaint += text))
     this.#sending = child
     const view = new DemoView(source.bytes)
     this.#view = view
@@ -115,7 +117,7 @@ class Demo {
         return event.delivery
       }
     }
-    throw new Error('`polycast send` ended without saying how the delivery did.')
+    throw new Error(`polycast send ended without saying how the delivery did. ${complaint}`)
   }
 
   /** Reads what the nodes have written and compares it with the original, without any help of Polycast's. */
