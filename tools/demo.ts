@@ -109,6 +109,7 @@ class Demo {
     const view = new DemoView(source.bytes)
     this.#view = view
     for await (const line of createInterface({ input: child.stdout })) {
+      this.#stop.signal.throwIfAborted()
       const event = JSON.parse(line) as DeliveryEvent | { event?: undefined; error: { message: string; advice: string } }
       if (event.event === undefined) throw new Error(`${event.error.message}\n  ${event.error.advice}`)
       view.show(event)
