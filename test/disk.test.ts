@@ -5,7 +5,9 @@ import { mkdir, mkdtemp, readdir, readFile, rmdir, writeFile } from 'node:fs/pro
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { test, type TestContext } from 'node:test'
+import type { DeliveryList } from '#src/agent/http/api.js'
 import { answer, inTurn, serve, UnrulyServer, type Handler } from '#src/agent/sources/testing/unruly-server.js'
+import { Random } from '#src/core/lib/random.js'
 import { Cluster, hashOf, KIB, MIB, receiptOf, sampleBytes, sha256, startCli, until, type Agent } from './cluster.ts'
 
 /** A small file system in memory, unmounted after the agents have ended (open the cluster first); undefined where there can't be one. */
@@ -162,6 +164,32 @@ test('Ctrl-C in the middle of a send cancels it everywhere, and the same send go
   assert.equal(again.state, 'done', JSON.stringify(again.members))
   assert.ok(receiptOf(again, 'n1').receivedBytes < bytes.length, 'what had arrived was kept')
   assert.equal(await hashOf(member!.received('app.bin')), sha256(bytes))
+})
+
+test('Ctrl-C at any point of a send leaves all of the file or nothing', async (t) => {
+  const random = new Random('interrupt')
+  const cluster = await Cluster.open(t)
+  const [sender, member] = await cluster.startAll(['s', 'n1'])
+  const bytes = sampleBytes('any point', 4 * MIB)
+  const file = await cluster.file('app.bin', bytes)
+  for (let round = 0; round < 12; round++) {
+    const sending = startCli('send', file, '--to', 'all', '--dest', `app-${round}.bin`, '--api', sender!.http)
+    await new Promise((resolve) => setTimeout(resolve, random.below(500)))
+    sending.kill('SIGINT')
+    const { code, signal, stderr } = await sending.result
+    assert.ok(code === 130 || code === 0 || signal === 'SIGINT', `${code} ${signal} ${stderr}`)
+  }
+  await until('no delivery runs', async () => {
+    const { deliveries } = await sender!.api<DeliveryList>('GET', '/v1/deliveries')
+    return deliveries.every(({ state }) => state !== 'running')
+  })
+  for (const name of await readdir(member!.received('.'))) {
+    assert.match(name, /^app-\d+\.bin$/, 'nothing half-written')
+    assert.equal(await hashOf(member!.received(name)), sha256(bytes))
+  }
+  assert.equal((await sender!.send(file, { selector: 'all', dest: 'last.bin' })).state, 'done')
+  assert.equal(await hashOf(member!.received('last.bin')), sha256(bytes))
+  await assertSound(member!)
 })
 
 const SOURCE = sampleBytes('source', 3 * MIB)
