@@ -309,7 +309,7 @@ export class Agent {
       source,
       ...order,
     })
-    if (!('error' in answer) || 'members' in answer) return answer as DeliveryInfo
+    if (!('error' in answer) || 'members' in answer) return answer
     assert.ok(answer.delivery !== undefined, answer.error.message)
     return answer.delivery
   }

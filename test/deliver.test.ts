@@ -32,9 +32,11 @@ test('a file reaches four members; again it costs nothing, and a new version onl
   }
   assert.ok(last.delivery.sentBytes < 2 * bytes.length, `receivers relay: ${last.delivery.sentBytes} bytes left the sender`)
 
+  const sentBefore = await sender!.metric('polycast_swarm_sent_bytes_total')
+  assert.ok(sentBefore >= bytes.length)
   const again = await sender!.send(file, { selector: 'all', dest: 'again.bin' })
   assert.equal(again.state, 'done')
-  assert.equal(again.sentBytes, 0)
+  assert.equal(await sender!.metric('polycast_swarm_sent_bytes_total'), sentBefore)
   for (const member of members) {
     assert.equal(receiptOf(again, member.name).receivedBytes, 0)
     assert.equal(await hashOf(member.received('again.bin')), sha256(bytes))
@@ -45,6 +47,8 @@ test('a file reaches four members; again it costs nothing, and a new version onl
   const version2 = await cluster.file('app-2.bin', changed)
   const update = await sender!.send(version2, { selector: 'all', dest: 'app.bin' })
   assert.equal(update.state, 'done', JSON.stringify(update.error))
+  const sentForUpdate = (await sender!.metric('polycast_swarm_sent_bytes_total')) - sentBefore
+  assert.ok(sentForUpdate > 0 && sentForUpdate <= 2 * MIB, `${sentForUpdate} bytes`)
   for (const member of members) {
     const { receivedBytes, reusedBytes } = receiptOf(update, member.name)
     assert.equal(receivedBytes + reusedBytes, changed.length)
