@@ -14,8 +14,11 @@ const RELAY_KILLS = 20
 
 const RATE = 2 * MIB
 const WINDOW = 128 * KIB
-/** What one kill may cost: what was in flight, and what the store had not yet noted down (a tenth of a second; twice that where the machine is slow). */
-const COST_OF_KILL = 2 * WINDOW + RATE / 5
+/**
+ * What one kill may cost on average: what was in flight, and what the store had not yet noted down (what comes in a tenth of a second, and
+ * somewhat more where the machine is slow). 190 to 224 KiB were seen; 562 with a store that forgets its side file.
+ */
+const COST_OF_KILL = WINDOW + RATE / 6
 
 /** The chunks that a node's side file claims of its only content. */
 async function claimed(agent: Agent, contentDirectory: string, chunkCount: number): Promise<Bitfield> {
@@ -68,7 +71,7 @@ test(`a receiver killed ${COUNTED_KILLS} times goes on from where it was`, async
   const sent = await sender!.metric('polycast_swarm_sent_bytes_total')
   const repeated = sent - bytes.length
   t.diagnostic(`${Math.round(repeated / COUNTED_KILLS / KIB)} KiB were sent again per kill`)
-  assert.ok(repeated <= 1.2 * COUNTED_KILLS * COST_OF_KILL, `${repeated} bytes were sent again`)
+  assert.ok(repeated <= COUNTED_KILLS * COST_OF_KILL, `${repeated} bytes were sent again`)
   assert.deepEqual((await receiver!.cli('content', 'verify')).code, 0)
 })
 
