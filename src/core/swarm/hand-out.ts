@@ -63,6 +63,14 @@ export class HandOut {
     else if (lead >= LEAD_RUNS * 0.75 && this.#leadSince === Infinity) this.#leadSince = now
   }
 
+  /** A peer has these chunks already: from its own disk, or from others. They need not be handed out any more. */
+  elsewhere(firstChunk: number, count: number): void {
+    this.#released.setRange(firstChunk, Math.min(count, this.#released.length - firstChunk))
+    if (this.#releasedBelow >= this.#released.length || !this.#released.has(this.#releasedBelow)) return
+    this.#releasedBelow = this.#released.nextClear(this.#releasedBelow)
+    for (const neighbour of this.#state.neighbours.values()) if (neighbour.subscription !== undefined) this.#state.offer(neighbour)
+  }
+
   /** Leaves to others what was handed out before this neighbour came, as far as they are still there to pass it on. */
   withholdFrom(neighbour: Neighbour): void {
     const others = [...this.#state.neighbours.values()].filter((other) => other !== neighbour)

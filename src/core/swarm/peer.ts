@@ -383,6 +383,7 @@ export class SwarmPeer {
       const first = ranges[i]!
       const count = ranges[i + 1]!
       neighbour.served.setRange(first, count)
+      this.#handOut?.elsewhere(first, count)
       if (neighbour.isOrigin) neighbour.announced.setRange(first, count)
       else availability.announce(neighbour.announced, first, count, chunks, now)
     }
