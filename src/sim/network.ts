@@ -194,7 +194,7 @@ export class Network {
     this.setTimer(index, Infinity)
     const delay = isSilent ? DEAD_AFTER_MS : this.#options.latencyMs
     for (const other of this.hosts) {
-      delete other.pipes[index]
+      Reflect.deleteProperty(other.pipes, index)
       if (other === host || !other.isUp) continue
       this.at(this.now + delay, (now) => other.isUp && other.handler.down(index, now))
     }
