@@ -117,19 +117,13 @@ async function runTestbedTests(context: Context): Promise<PartResult> {
   return await runEach(context, files, 1)
 }
 
-/** Without the deliveries' tests: their fake cluster has been seen to spin there, for a reason not found yet. They run on this Node. */
-async function testsOfNewerNode(context: Context): Promise<Awaited<ReturnType<typeof pureTests>>> {
-  process.stdout.write('!! NOT RUN on the newer Node: the tests of src/agent/deliveries, which do not always end there\n')
-  return (await pureTests(context)).filter((file) => !file.includes('agent/deliveries'))
-}
-
 async function runOnNewerNode(context: Context): Promise<PartResult> {
   const node = await newerNode(context)
   if ('reason' in node) return notRun(node.reason)
   const processTests = await findTestFiles(context, 'test', [TESTBED_FOLDER])
   const first = processTests.find((file) => file.includes('deliver')) ?? processTests[0]
   return addResults([
-    await runPure(context, await testsOfNewerNode(context), node.binary),
+    await runPure(context, await pureTests(context), node.binary),
     await runEach(context, first === undefined ? [] : [first], 1, node.binary),
   ])
 }

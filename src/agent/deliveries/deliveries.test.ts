@@ -45,7 +45,8 @@ test('the events of a delivery: started, progress, a receipt each, done', async 
   assert.equal(events.at(-1)?.event, 'done')
   assert.equal(events.filter((event) => event.event === 'receipt').length, 2)
   const had = events.flatMap((event) => (event.event === 'progress' ? event.members : [])).filter((member) => member.haveBytes === 3 * KIB)
-  assert.deepEqual(had.map((member) => member.name).toSorted(), ['n2', 'n3'])
+  // One of them may be in two lines: with its bytes, and again when its state changed.
+  assert.deepEqual([...new Set(had.map((member) => member.name))].toSorted(), ['n2', 'n3'])
 })
 
 test('delivering again what they have moves no byte', async (t) => {
@@ -198,7 +199,7 @@ test('a URL is fetched by its owner among the seeds, once, and the receivers tel
   )
   const delivery = await bed.of('n1').send({ source: URL_A, selector: 'role=web', dest: 'a' })
   await until(() => delivery.info().members.some((member) => member.haveBytes > 0))
-  assert.ok(bed.cluster.calls.includes('n2>n1 delivery.progress'))
+  await until(() => bed.cluster.calls.includes('n2>n1 delivery.progress'))
   release()
   await passUntil(bed.clock, () => delivery.info().state !== 'running')
   assert.equal(delivery.info().state, 'done')

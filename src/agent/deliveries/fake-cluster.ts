@@ -28,6 +28,7 @@ export class FakeCluster {
   readonly cuts: Set<string> = new Set()
   /** Transfers wait here before each piece: a test may hold them back. */
   pieceGate: ((node: string, piece: number) => Promise<void>) | undefined
+  isOver: boolean = false
   readonly #directory: string
   #nextAddress = 1
   #end: () => void = () => undefined
@@ -90,8 +91,9 @@ export class FakeCluster {
     for (const listener of [...this.listeners]) listener(member)
   }
 
-  /** The promises of crashed nodes fail from now on, so that what a test left behind can be closed. */
+  /** The promises of crashed nodes fail from now on and transfers end, so that what a test left behind can be closed. */
   end(): void {
+    this.isOver = true
     this.#end()
   }
 

@@ -42,6 +42,7 @@ export class FakeTransfer implements Transfer {
     for (;;) {
       await turn()
       if (!this.#node.isAlive) await this.#node.cluster.never()
+      if (this.#node.cluster.isOver) throw fail('shutting-down', {})
       if (this.#isCancelled) throw fail('cancelled', { reason: 'the transfer was given up' })
       const holders = [...this.#node.cluster.nodes.values()]
         .filter((other) => other.isAlive && other !== this.#node && this.#node.cluster.reaches(this.#node.address, other.address))

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import test from 'node:test'
@@ -132,6 +133,8 @@ test('a get that a crash interrupted goes on after the restart', async (t) => {
   const output = join(bed.directory, 'resumed')
   const get = bed.of('n1').get({ source: URL_A, output, id: 'g1' })
   await until(() => get.info().haveBytes === 4 * KIB)
+  const catalog = join(bed.node('n1').disk.directory, 'catalog')
+  await until(() => readFileSync(catalog, 'utf8').includes('"g1"'))
   bed.crash('n1')
   bed.cluster.pieceGate = undefined
   await bed.start('n1')

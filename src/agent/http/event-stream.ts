@@ -17,11 +17,14 @@ export class EventStream {
   /** Resolves when the answer has ended or the connection is closed. */
   readonly closed: Promise<void>
 
-  constructor(response: ServerResponse) {
+  /** `left` is aborted when the client has closed the connection before the end: it may have done so before the answer begins. */
+  constructor(response: ServerResponse, left: AbortSignal) {
     this.#response = response
     this.closed = new Promise((resolve) => {
-      response.once('close', resolve)
+      if (left.aborted) resolve()
+      else response.once('close', resolve)
     })
+    if (left.aborted) return
     response.writeHead(200, { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store', 'x-accel-buffering': 'no' })
     // The head goes with the first line; lines are small and must not wait for each other.
     response.socket?.setNoDelay(true)

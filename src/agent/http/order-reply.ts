@@ -37,7 +37,7 @@ export async function replyWith<Event extends { event: string }, Info>(
   const { reply } = request.query
   if (reply === 'start') return { status: 202, json: order.info() }
   if (reply === 'end') return replyAtEnd(request, order, onClose)
-  const stream = new EventStream(request.response)
+  const stream = new EventStream(request.response, request.closed)
   let hasEnded = false
   const unfollow = order.follow((event) => {
     stream.write(event)
@@ -58,9 +58,11 @@ async function replyAtEnd<Event extends { event: string }, Info>(
 ): Promise<RouteReply> {
   let unfollow = (): void => undefined
   const last = await new Promise<Event | undefined>((resolve) => {
-    request.closed.addEventListener('abort', () => {
+    const leave = (): void => {
       resolve(undefined)
-    })
+    }
+    if (request.closed.aborted) leave()
+    request.closed.addEventListener('abort', leave)
     unfollow = order.follow((event) => {
       if (isLast(event)) resolve(event)
     })

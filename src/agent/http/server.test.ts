@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
+import { request as httpRequest } from 'node:http'
 import { connect, createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -23,10 +24,13 @@ test('a delivery as a stream of events', async (t) => {
   const bytes = randomBytes(10 * KIB)
   const answer = await api.ask('POST', '/v1/deliveries', { body: { source: await api.bed.file('f', bytes), selector: 'all', dest: 'f' } })
   assert.equal(answer.headers['content-type'], 'application/x-ndjson')
-  const events = answer.lines().map(({ event }) => event)
-  assert.equal(events[0], 'started')
-  assert.equal(events.at(-1), 'done')
-  assert.equal(events.filter((event) => event === 'receipt').length, 2)
+  const events = answer.lines()
+  const [started] = events as unknown as [{ event: string; delivery: { members: { receipt?: object }[] } }]
+  assert.equal(started.event, 'started')
+  assert.equal(events.at(-1)?.event, 'done')
+  // A receipt that came before the stream began is in its first line.
+  const early = started.delivery.members.filter(({ receipt }) => receipt !== undefined).length
+  assert.equal(early + events.filter(({ event }) => event === 'receipt').length, 2)
   assert.deepEqual(await api.bed.delivered('n3', 'f'), bytes)
 })
 
@@ -50,6 +54,42 @@ test('a delivery goes on when its client leaves; DELETE ends it', async (t) => {
   assert.equal(started.status, 202)
   const cancelled = await api.ask('DELETE', '/v1/deliveries/cancelled')
   assert.equal((cancelled.json() as { state: string }).state, 'cancelled')
+})
+
+test('a client that leaves before its answer begins is noticed, whatever way it wanted to be answered', async (t) => {
+  const api = await TestApi.open(t, ['n1', 'seed1'])
+  api.bed.cluster.source(URL_A, randomBytes(8 * KIB))
+  for (const reply of ['stream', 'end']) {
+    let release = (): void => undefined
+    const held = new Promise<void>((resolve) => {
+      release = resolve
+    })
+    const seed = api.bed.node('seed1')
+    const opened = seed.handlers.get('content.open')
+    assert.ok(opened)
+    seed.onCall('content.open', async (params, from) => {
+      await held
+      return opened(params, from)
+    })
+    const calls = api.bed.cluster.calls.length
+    const request = httpRequest({
+      port: api.port,
+      host: '127.0.0.1',
+      method: 'POST',
+      path: `/v1/deliveries?reply=${reply}`,
+      headers: { 'content-type': 'application/json' },
+    })
+    request.on('error', () => undefined)
+    request.end(JSON.stringify({ source: URL_A, selector: 'all', id: `left-${reply}` }))
+    await until(() => api.bed.cluster.calls.slice(calls).includes('n1>seed1 content.open'))
+    request.destroy()
+    // Loopback keeps the order: by the second answer the server has seen the first connection's end.
+    for (let round = 0; round < 2; round++) await api.ask('GET', '/healthz')
+    release()
+    await until(() => api.requests.filter(({ route }) => route === '/v1/deliveries').length === (reply === 'stream' ? 1 : 2))
+    seed.onCall('content.open', opened)
+    await until(() => api.bed.of('n1').find(`left-${reply}`)?.info().state === 'done')
+  }
 })
 
 test('a get ends when its client leaves, unless another one follows it', async (t) => {
