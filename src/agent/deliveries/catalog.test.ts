@@ -53,7 +53,7 @@ test('what was recorded is there after a restart', async (t) => {
   await first.record({ t: 'order-again', id: 'd1', member: 'n1' })
   await first.record({ t: 'order-sealed', id: 'd1', contentId: ID, totalBytes: 5 })
   await first.record({ t: 'order-ticket', id: 'd1', ticket: { ...TICKET, name: 'g' }, isTracker: false, attempt: 1 })
-  await first.record({ t: 'order-ended', id: 'd1', at: 9, isCancelled: false })
+  await first.record({ t: 'order-ended', id: 'd1', at: 9, isCancelled: false, sentBytes: 5 })
   await first.record({ t: 'get', get: get('g1') })
   await first.record({ t: 'get-ended', id: 'g1', at: 3, isCancelled: true })
   await first.record({
@@ -92,7 +92,7 @@ test('what has ended is dropped beyond the limit, what runs never; names go in t
   await catalog.record({ t: 'order', order: order('runs') })
   for (let count = 0; count < 10; count++) {
     await catalog.record({ t: 'order', order: order(`d${count}`) })
-    await catalog.record({ t: 'order-ended', id: `d${count}`, at: count, isCancelled: false })
+    await catalog.record({ t: 'order-ended', id: `d${count}`, at: count, isCancelled: false, sentBytes: 5 })
   }
   assert.deepEqual([...catalog.orders.keys()], ['runs', 'd7', 'd8', 'd9'])
   for (const name of ['a', 'b', 'a', 'c']) await catalog.record({ t: 'name', url: name, contentId: ID })

@@ -19,6 +19,8 @@ export interface OrderRecord {
   selector: string
   dest: string
   createDirectories: boolean
+  /** Whether the content is a directory tree, where that is known before its manifest. */
+  isTree?: boolean
   /** 0 is no limit. */
   timeoutMs: number
   createdAt: number
@@ -31,7 +33,8 @@ export interface OrderRecord {
   totalBytes?: number
   /** Name to receipt; null as long as there is none. */
   members: Record<string, Receipt | null>
-  ended?: { at: number; isCancelled: boolean; error?: ErrorBody }
+  /** `sentBytes`: what this node itself had sent by then. */
+  ended?: { at: number; isCancelled: boolean; sentBytes: number; error?: ErrorBody }
 }
 
 /** A delivery that this node receives. */
@@ -77,7 +80,7 @@ export type CatalogRecord =
   | { t: 'order-member'; id: string; member: string }
   | { t: 'order-receipt'; id: string; receipt: Receipt }
   | { t: 'order-again'; id: string; member: string }
-  | { t: 'order-ended'; id: string; at: number; isCancelled: boolean; error?: ErrorBody }
+  | { t: 'order-ended'; id: string; at: number; isCancelled: boolean; sentBytes: number; error?: ErrorBody }
   | { t: 'inbound'; inbound: InboundRecord }
   | { t: 'inbound-receipt'; id: string; receipt: Receipt }
   | { t: 'inbound-acknowledged'; id: string }
@@ -219,7 +222,8 @@ export class Catalog {
         return
       case 'order-ended':
         change(this.#orders, record.id, (order) => {
-          order.ended = { at: record.at, isCancelled: record.isCancelled, ...(record.error === undefined ? {} : { error: record.error }) }
+          const { at, isCancelled, sentBytes, error } = record
+          order.ended = { at, isCancelled, sentBytes, ...(error === undefined ? {} : { error }) }
         })
         trim(this.#orders, this.#limits.ended, (order) => order.ended !== undefined)
         return

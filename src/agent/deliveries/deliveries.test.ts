@@ -16,6 +16,8 @@ test('a file that only the sender has comes to all others, with a receipt from e
   const info = await bed.send('n1', { source: await bed.file('app.bin', bytes), selector: 'all', dest: 'app.bin' })
   assert.equal(info.state, 'done')
   assert.equal(info.contentId, idOf(bytes))
+  assert.ok(info.sentBytes > 0, 'what was sent is still told when it has ended')
+  assert.equal(bed.of('n1').list()[0]?.sentBytes, info.sentBytes)
   assert.deepEqual(info.members.map((member) => member.name).toSorted(), ['n2', 'n3'])
   for (const name of ['n2', 'n3']) {
     assert.deepEqual(await bed.delivered(name, 'app.bin'), bytes)
@@ -118,6 +120,7 @@ test('a member that may not write there is named with its reason; the others hav
   assert.equal(receiptOf(info, 'n3').error?.code, 'dest-exists-as-directory')
   assert.equal(info.error?.code, 'delivery-partial')
   assert.match(info.error?.message ?? '', /n3 \(dest-exists-as-directory\)/)
+  assert.equal(bed.node('n3').disk.contents.size, 0, 'nothing is fetched for it')
 })
 
 test('a destination outside of the root is refused before anything is fetched', async (t) => {

@@ -4,6 +4,7 @@
  * It knows members and contents only through `Membership` and `DataPlane`. What runs is in memory, what must outlive the
  * process in the catalog (catalog.ts); sending is outbound.ts, receiving inbound.ts, bringing contents here gets.ts.
  */
+import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { DataPlane } from '../data-plane/data-plane.ts'
 import { fail } from '../errors.ts'
@@ -249,6 +250,7 @@ export class Deliveries {
       abort.abort()
     }
     this.#closing.signal.addEventListener('abort', onClosing, { once: true })
+    const isTree = await isTreeSource(source)
     const supply = await this.#supplies.open(source, { ...(order.name === undefined ? {} : { name: order.name }), signal: abort.signal })
     const record: OrderRecord = {
       id,
@@ -257,6 +259,7 @@ export class Deliveries {
       selector: order.selector,
       dest: order.dest ?? '',
       createDirectories: order.createDirectories === true,
+      ...(isTree === undefined ? {} : { isTree }),
       timeoutMs: order.timeoutMs ?? this.#timeoutMs,
       createdAt: this.#clock.now(),
       ticket: supply.ticket,
@@ -308,6 +311,16 @@ export class Deliveries {
     await this.#catalog.sync()
     return {}
   }
+}
+
+/** Undefined where only the manifest, or the error of reading it, will tell. */
+async function isTreeSource(source: SourceName): Promise<boolean | undefined> {
+  if (source.kind === 'url') return false
+  if (source.kind === 'id') return undefined
+  return stat(source.path).then(
+    (found) => found.isDirectory(),
+    () => undefined,
+  )
 }
 
 function withoutHeaders(source: SourceName): OrderRecord['source'] {

@@ -6,7 +6,7 @@
  * followed. Whoever can change directories below a root while a delivery is written can still lead it astray; a root
  * belongs to the user that runs the agent.
  */
-import { mkdir, realpath, stat } from 'node:fs/promises'
+import { lstat, mkdir, realpath, stat } from 'node:fs/promises'
 import { basename, dirname, isAbsolute, join, relative, resolve, sep } from 'node:path'
 import { errnoOf, fail, fromErrno } from '../errors.ts'
 
@@ -44,6 +44,13 @@ export async function resolveDestination(roots: readonly string[], request: Dest
     return join(directory, basename(path))
   }
   throw refused(wanted)
+}
+
+/** Refuses what can't take a file before the file is fetched. Errors: dest-exists-as-directory. */
+export async function checkTakesFile(path: string): Promise<void> {
+  // What else may be wrong with it is found when it is written.
+  const found = await lstat(path).catch(() => undefined)
+  if (found?.isDirectory() === true) throw fail('dest-exists-as-directory', { path })
 }
 
 /** A base name that is safe to create in a directory, made from what another node calls a content. */

@@ -16,7 +16,7 @@ import type { Catalog, InboundRecord } from './catalog.ts'
 import type { Clock } from '../clock.ts'
 import { pause } from './pause.ts'
 import type { Receipt } from './delivery-info.ts'
-import { resolveDestination } from './destination.ts'
+import { checkTakesFile, resolveDestination } from './destination.ts'
 import { askParams, cancelParams, nothing, offerParams } from './messages.ts'
 import type { OfferParams, StandingResult } from './messages.ts'
 import { Throttle } from './throttle.ts'
@@ -114,7 +114,8 @@ export class Inbounds {
     if (known === undefined && this.#running.size >= this.#parts.maxInbound)
       throw fail('overloaded', { reason: `it receives ${this.#running.size} deliveries already` })
     // A destination that can't be is refused before anything is fetched.
-    await resolveDestination(this.#parts.destRoots, params)
+    const destination = await resolveDestination(this.#parts.destRoots, params)
+    if (params.isTree === false) await checkTakesFile(destination)
     const meanwhile = catalog.inbounds.get(params.id)
     if (meanwhile !== known) return this.#standing(params.id, from.name)
     const now = clock.now()
@@ -298,12 +299,12 @@ class InboundRun {
         throttle?.poke()
       })
       const result = await orCancelled(hold.done, this.#abort.signal)
+      this.#progress = { ...this.#progress, receivedBytes: result.receivedBytes, reusedBytes: result.reusedBytes }
       const path = await resolveDestination(destRoots, this.#record)
       await orCancelled(
         dataPlane.output(result.contentId, path, { overwrite: true, allowHardLink: this.#parts.allowHardLink }),
         this.#abort.signal,
       )
-      this.#progress = { ...this.#progress, receivedBytes: result.receivedBytes, reusedBytes: result.reusedBytes }
       return this.#receipt({ status: 'done', contentId: result.contentId, path, totalBytes: result.totalBytes })
     } finally {
       hold?.release()

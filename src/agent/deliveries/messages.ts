@@ -93,6 +93,8 @@ export interface OfferParams {
   name: string
   dest: string
   createDirectories: boolean
+  /** Whether the content is a directory tree, where the origin knows: only a tree may take the place of a directory. */
+  isTree?: boolean
   /** Time left for it, in ms; none is no limit. */
   remainingMs?: number
   /** Tell the origin the progress this often; 0: never, the tracker does. */
@@ -105,6 +107,7 @@ export const offerParams: z.ZodType<OfferParams> = z.object({
   name: z.string().max(4096),
   dest: path,
   createDirectories: z.boolean(),
+  isTree: z.exactOptional(z.boolean()),
   remainingMs: z.exactOptional(z.number().min(0).max(Number.MAX_SAFE_INTEGER)),
   progressMs: z.number().min(0).max(3_600_000),
 })

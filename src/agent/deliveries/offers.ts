@@ -121,6 +121,7 @@ export class Offers {
       name: order.name,
       dest: order.dest,
       createDirectories: order.createDirectories,
+      ...(order.isTree === undefined ? {} : { isTree: order.isTree }),
       ...(leftMs === undefined ? {} : { remainingMs: leftMs }),
       progressMs: supply.isTracker ? 0 : RECEIVER_PROGRESS_MS,
     }

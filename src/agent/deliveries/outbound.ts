@@ -360,7 +360,14 @@ export class Outbound {
     this.#hasEnded = true
     const body = error === undefined ? undefined : serialiseError(error)
     this.#note(
-      catalog.record({ t: 'order-ended', id: this.id, at: clock.now(), isCancelled, ...(body === undefined ? {} : { error: body }) }),
+      catalog.record({
+        t: 'order-ended',
+        id: this.id,
+        at: clock.now(),
+        isCancelled,
+        sentBytes: this.#supply.sentBytes,
+        ...(body === undefined ? {} : { error: body }),
+      }),
     )
     const delivery = this.info()
     this.#parts.observer.ended(delivery)
