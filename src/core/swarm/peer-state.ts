@@ -33,6 +33,8 @@ export class PeerState {
   isTrackerUp = true
   /** The manifest is complete and every chunk is here. */
   isDone = false
+  /** All runs below this are here. */
+  #firstMissing = 0
   #outputs: PeerOutput[] = []
 
   constructor(options: PeerOptions, have: Bitfield) {
@@ -92,6 +94,25 @@ export class PeerState {
 
   hasAnnounced(neighbour: Neighbour, run: number): boolean {
     return neighbour.announced.hasRange(run * this.runChunks, this.runLength(run))
+  }
+
+  /** Visits the first `most` runs that are not here and wholly known, in order. */
+  eachMissing(most: number, visit: (run: number) => void): void {
+    const { have, content, runChunks } = this
+    const known = content.knownChunks
+    let chunk = have.nextClear(this.#firstMissing * runChunks)
+    this.#firstMissing = Math.floor(chunk / runChunks)
+    for (let count = 0; count < most && chunk < known; count++) {
+      const run = Math.floor(chunk / runChunks)
+      if (content.isComplete || (run + 1) * runChunks <= known) visit(run)
+      if ((run + 1) * runChunks >= known) break
+      chunk = have.nextClear((run + 1) * runChunks)
+    }
+  }
+
+  /** Runs are cut in another way, or chunks that were here are gone: what is missing is looked for from the start. */
+  searchAnew(): void {
+    this.#firstMissing = 0
   }
 
   /** Where the last run ends; Infinity as long as that is not known. */

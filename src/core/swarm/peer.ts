@@ -254,6 +254,7 @@ export class SwarmPeer {
   #changeRuns(runChunks: number, now: number): void {
     const state = this.#state
     state.runChunks = runChunks
+    state.searchAnew()
     state.availability = new Availability(runChunks)
     state.availability.grow(state.content.knownChunks)
     for (const neighbour of state.neighbours.values()) {
@@ -488,7 +489,7 @@ export class SwarmPeer {
       if (have.clear(chunk)) this.#haveBytes -= content.rangeBytes(chunk, 1)
     }
     this.#state.isDone = false
-    this.#downloads.lost()
+    this.#state.searchAnew()
     for (const neighbour of neighbours.values()) this.#state.send(neighbour.id, { type: 'lost', ranges: [firstChunk, count] })
   }
 
