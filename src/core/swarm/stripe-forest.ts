@@ -237,7 +237,8 @@ export class StripeForest {
   #takeChildren(node: ForestNode, lender: ForestNode, stripe: number): void {
     for (const child of [...lender.children[stripe]!]) {
       if (freeSlots(node, stripe) <= 0) return
-      if (child.isSlow || child.zone !== node.zone || isBelow(node, child, stripe)) continue
+      const isCrossingTooMany = child.zone !== node.zone && crossingChildren(node, stripe) >= MAX_CROSSING_CHILDREN
+      if (child.isSlow || isCrossingTooMany || isBelow(node, child, stripe)) continue
       this.#unlink(child, stripe)
       this.#link(node, child, stripe)
     }
@@ -258,8 +259,21 @@ export class StripeForest {
       if (node.used <= this.stripes) return
       this.#unlink(child, stripe)
       const parent = this.#bestParent(child, stripe, undefined)
-      this.#link(parent !== undefined && freeSlots(parent, stripe) > 0 ? parent : node, child, stripe)
+      if (parent === undefined || freeSlots(parent, stripe) <= 0) this.#moveAboveLeaf(child, stripe, node)
+      // It may have a tree below it, which should not sink: it takes a leaf's place.
+      else if (child.zone === parent.zone) this.#attach(child, stripe)
+      else this.#link(parent, child, stripe)
     }
+  }
+
+  /** A child that can't leave `last` for want of slots, but has some itself: it takes the place of a leaf, which then hangs on it. */
+  #moveAboveLeaf(node: ForestNode, stripe: number, last: ForestNode): void {
+    const isFit = freeSlots(node, stripe) > 0 && last.zone === node.zone
+    const leaf = isFit ? this.#highestLeaf(node, stripe, last) : undefined
+    const parent = leaf?.parents[stripe]
+    if (leaf !== undefined) this.#unlink(leaf, stripe)
+    this.#link(parent ?? last, node, stripe)
+    if (leaf !== undefined) this.#link(node, leaf, stripe)
   }
 
   // ---- choosing ----
@@ -379,6 +393,19 @@ export class StripeForest {
       if (isHost(candidate, stripe) || candidate.isComplete || this.#isBehind(node, candidate)) continue
       const difference = best === undefined ? -1 : candidateDepth - best.depths[stripe]!
       if (difference < 0 || (difference === 0 && candidate.children[stripe]!.size > best!.children[stripe]!.size)) best = candidate
+    }
+    return best
+  }
+
+  /** A leaf of the node's zone that `node` can stand above, not one of `avoid`'s. */
+  #highestLeaf(node: ForestNode, stripe: number, avoid: ForestNode): ForestNode | undefined {
+    let best: ForestNode | undefined
+    for (const candidate of node.zone.members) {
+      const parent = candidate.parents[stripe]
+      if (parent === undefined || parent === avoid || parent.zone !== node.zone) continue
+      if (candidate === node || candidate.isSlow || candidate.children[stripe]!.size > 0 || this.#isBehind(node, candidate)) continue
+      const depth = candidate.depths[stripe]!
+      if (depth < (best === undefined ? UNATTACHED : best.depths[stripe]!)) best = candidate
     }
     return best
   }
