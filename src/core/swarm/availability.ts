@@ -57,7 +57,7 @@ export class Availability {
     const lastRun = Math.floor((end - 1) / size)
     for (let run = Math.floor(first / size); run <= lastRun; run++) {
       if (run >= wholeFrom && run < wholeTo) {
-        this.#add(run, now)
+        this.addRun(run, now)
         continue
       }
       const from = run * size
@@ -65,14 +65,14 @@ export class Availability {
       if (announced.hasRange(from, length)) continue
       const begin = Math.max(from, first)
       announced.setRange(begin, Math.min(from + length, end) - begin)
-      if (announced.hasRange(from, length)) this.#add(run, now)
+      if (announced.hasRange(from, length)) this.addRun(run, now)
     }
     if (isNew) announced.setRange(first, count)
   }
 
-  /** Counts every run of a neighbour's record anew, as when it comes, or when the last run's end became known. */
+  /** Counts every whole run of a neighbour's record, as when runs are cut anew. */
   add(announced: Bitfield, chunks: number, now: number): void {
-    this.#eachWhole(announced, chunks, (run) => this.#add(run, now))
+    this.#eachWhole(announced, chunks, (run) => this.addRun(run, now))
   }
 
   remove(announced: Bitfield, chunks: number): void {
@@ -84,7 +84,8 @@ export class Availability {
     if (holders > 0) this.#holders[run] = holders - 1
   }
 
-  #add(run: number, now: number): void {
+  /** A neighbour has the whole of a run. */
+  addRun(run: number, now: number): void {
     this.#holders[run] = (this.#holders[run] ?? 0) + 1
     if (this.#seenAt[run] === 0) this.#seenAt[run] = now
   }

@@ -52,7 +52,7 @@ export class Downloads {
     this.#state = state
     this.#host = host
     this.#requests = new Requests(state, (id, reason, untilMs) => host.misbehaved(id, reason, untilMs))
-    this.#lateness = new Lateness(state)
+    this.#lateness = new Lateness(state, now)
     this.#ratedAt = now
   }
 
@@ -82,9 +82,9 @@ export class Downloads {
     for (let i = 0; i < ranges.length; i += 2) {
       const end = Math.min(ranges[i]! + ranges[i + 1]!, content.knownChunks + runChunks)
       for (let run = Math.floor(ranges[i]! / runChunks); run * runChunks < end; run++) {
-        if (parents[this.#state.stripeOf(run)] !== from) continue
-        this.#withheld.add(run)
+        // It has been handed out, whoever is the parent by now.
         availability.markSeen(run, now)
+        if (parents[this.#state.stripeOf(run)] === from) this.#withheld.add(run)
       }
     }
   }
@@ -253,12 +253,9 @@ export class Downloads {
   cancelAsked(parent: Neighbour, mask: number): void {
     const state = this.#state
     const runs = [...this.#requests.runs()].filter((run) => (mask >>> state.stripeOf(run)) & 1)
-    const ranges: number[] = []
-    for (const run of runs.sort((a, b) => a - b)) {
-      ranges.push(run * state.runChunks, state.runLength(run))
-      this.#withheld.add(run)
-    }
-    if (ranges.length > 0) state.send(parent.id, { type: 'cancel', ranges })
+    if (runs.length === 0) return
+    for (const run of runs) this.#withheld.add(run)
+    state.send(parent.id, { type: 'cancel', ranges: state.rangesOf(runs) })
   }
 
   /** Asks a neighbour for runs, and tells the parents that would send them that they need not. */

@@ -2,8 +2,11 @@
  * Which of the runs that a parent is to bring come late, and which stripes have a parent that lets them.
  *
  * A run is late when others have announced it for longer than such runs take to come by plan (smoothed, plus four deviations, as
- * RFC 6298 §2), and the parent lacks it, or has gone still, or the stream is over. Not here: runs that no parent is to bring, and
- * what is done about any of them (`download.ts`).
+ * RFC 6298 §2), and the parent lacks it, or has gone still, or the stream is over. A run that nobody announces can be forgotten all
+ * the same: the parent takes it to be here, or to come from elsewhere, and whoever else had it is gone. What the parent could have
+ * sent for seconds counts as late too when it brought later runs of the stripe seconds ago, or none for longer than it usually takes.
+ *
+ * Not here: runs that no parent is to bring, and what is done about any of them (`download.ts`).
  */
 import type { Neighbour } from './neighbour.ts'
 import type { PeerState } from './peer-state.ts'
@@ -13,8 +16,24 @@ const MAX_LATE_MS = 5000
 const TAIL_RUNS = 32
 /** A parent that has what is missing and sends nothing of the stripe for this long has gone still, ms. */
 const STALL_MS = 1500
+/** How often it is noted how far the stripes are, ms. What was passed over or free to be sent at the note before the last, it is time for. */
+const MARK_MS = 2000
+/** How long a new parent has until its runs can count as forgotten, ms. */
+const FORGOTTEN_MS = 3000
+/** A parent has forgotten what it could send when it sends nothing of the stripe for this many times as long as it usually takes, but in less than the greatest time, ms. */
+const QUIET_GAPS = 8
+const MAX_QUIET_MS = 10_000
 /** The least time between two looks, ms. */
 const LOOK_PAUSE_MS = 200
+
+/** How things stood at a time. */
+interface Mark {
+  readonly at: number
+  /** By stripe: the highest run that had come by plan. */
+  readonly fronts: readonly number[]
+  /** Parents were free to send the chunks below. */
+  readonly clearedTo: number
+}
 
 export class Lateness {
   readonly #state: PeerState
@@ -28,11 +47,19 @@ export class Lateness {
   /** By stripe: when a run last came by plan, and since when the parent is another one or gone. */
   #arrivedAt: number[] = []
   #changedAt: number[] = []
-  /** The highest run that has come by plan. */
+  /** How long a stripe's next run takes to come, smoothed, ms. */
+  #gapMs = 600
+  /** The highest run that has come by plan, and the highest of each stripe. */
   #front = -1
+  #fronts: number[] = []
+  /** How far the stripes were, and up to where parents were free to send: at the last mark, and at the one before. */
+  #mark: Mark
+  #lastMark: Mark
 
-  constructor(state: PeerState) {
+  constructor(state: PeerState, now: number) {
     this.#state = state
+    this.#mark = { at: now, fronts: [], clearedTo: 0 }
+    this.#lastMark = this.#mark
   }
 
   /** The late runs, as of the last look. */
@@ -49,6 +76,7 @@ export class Lateness {
   reset(): void {
     this.#runs = []
     this.#front = -1
+    this.#forgetFronts()
   }
 
   /** There is a plan, in which these stripes have another parent than before. */
@@ -56,6 +84,7 @@ export class Lateness {
     if (this.#arrivedAt.length !== changed.length) {
       this.#arrivedAt = new Array<number>(changed.length).fill(now)
       this.#changedAt = new Array<number>(changed.length).fill(now)
+      this.#forgetFronts()
     }
     changed.forEach((isChanged, stripe) => {
       if (!isChanged) return
@@ -71,7 +100,10 @@ export class Lateness {
   }
 
   cameByPlan(run: number, now: number): void {
-    this.#arrivedAt[this.#state.stripeOf(run)] = now
+    const stripe = this.#state.stripeOf(run)
+    this.#gapMs += (now - (this.#arrivedAt[stripe] ?? now) - this.#gapMs) / 8
+    this.#arrivedAt[stripe] = now
+    this.#fronts[stripe] = Math.max(run, this.#fronts[stripe] ?? -1)
     if (run > this.#front) this.#front = run
     const seenAt = this.#state.availability.seenAt(run)
     if (seenAt === 0) return
@@ -100,6 +132,10 @@ export class Lateness {
     const state = this.#state
     if (now - this.#lookedAt < LOOK_PAUSE_MS) return
     this.#lookedAt = now
+    if (now - this.#mark.at >= MARK_MS) {
+      this.#lastMark = this.#mark
+      this.#mark = { at: now, fronts: [...this.#fronts], clearedTo: state.clearedTo }
+    }
     this.#runs = []
     this.#counts = new Array<number>(state.stripes).fill(0)
     if (state.isDone || state.parents.length === 0) return
@@ -107,15 +143,39 @@ export class Lateness {
     const isTail = this.isTail()
     state.eachMissing(state.limits.pickWindowRuns, (run) => {
       const seenAt = state.availability.seenAt(run)
-      if (seenAt === 0 || now - seenAt <= lateMs || !isCovered(run)) return
+      const isForgotten = this.#isForgotten(run, now)
+      if ((seenAt === 0 || now - seenAt <= lateMs) && !isForgotten) return
+      if (!isCovered(run)) return
+      if (seenAt === 0) {
+        // Nobody is known to have it, so the plan's trees are not to blame: the tracker need not hear of it.
+        this.#runs.push(run)
+        return
+      }
       const stripe = state.stripeOf(run)
       const parent = state.parentOf(stripe)
       const isPending = parent !== undefined && state.hasAnnounced(parent, run)
       const isStill = now - Math.max(seenAt, this.#arrivedAt[stripe] ?? 0) > STALL_MS
-      if (isPending && !isStill && !isTail) return
+      if (isPending && !isStill && !isTail && !isForgotten) return
       this.#runs.push(run)
       if (!isPending || isStill) this.#counts[stripe]!++
     })
     state.random.shuffle(this.#runs)
+  }
+
+  /** Whether the stripe's parent could have sent a run for seconds and won't, as far as can be told without anybody announcing it. */
+  #isForgotten(run: number, now: number): boolean {
+    const state = this.#state
+    const stripe = state.stripeOf(run)
+    const { fronts, clearedTo } = this.#lastMark
+    if (run * state.runChunks + state.runLength(run) > clearedTo || now - this.changedAt(stripe) <= FORGOTTEN_MS) return false
+    if (run < (fronts[stripe] ?? -1)) return true
+    const quietMs = Math.min(MAX_QUIET_MS, Math.max(FORGOTTEN_MS, QUIET_GAPS * this.#gapMs))
+    return now - (this.#arrivedAt[stripe] ?? 0) > quietMs
+  }
+
+  #forgetFronts(): void {
+    this.#fronts = []
+    this.#mark = { ...this.#mark, fronts: [] }
+    this.#lastMark = { ...this.#lastMark, fronts: [] }
   }
 }

@@ -8,7 +8,7 @@ import type { Bitfield } from '../lib/bitfield.ts'
 import type { Random } from '../lib/random.ts'
 import { Availability } from './availability.ts'
 import type { ContentView } from './content-view.ts'
-import type { SwarmMessage } from './frames.ts'
+import type { Ranges, SwarmMessage } from './frames.ts'
 import type { Neighbour } from './neighbour.ts'
 import { DEFAULT_PEER_LIMITS, type PeerLimits, type PeerOptions, type PeerOutput } from './peer-types.ts'
 import { Timers } from './timers.ts'
@@ -31,6 +31,8 @@ export class PeerState {
   /** Per stripe the planned parent's id; empty before there is a plan. */
   parents: (string | undefined)[] = []
   isTrackerUp = true
+  /** Parents may send chunks below this. */
+  clearedTo = 0
   /** The manifest is complete and every chunk is here. */
   isDone = false
   /** All runs below this are here. */
@@ -82,6 +84,11 @@ export class PeerState {
   /** Chunks of one run, as far as they are known. */
   runLength(run: number): number {
     return Math.min(this.runChunks, this.content.knownChunks - run * this.runChunks)
+  }
+
+  /** The chunks of runs, as ranges in order. */
+  rangesOf(runs: readonly number[]): Ranges {
+    return runs.toSorted((a, b) => a - b).flatMap((run) => [run * this.runChunks, this.runLength(run)])
   }
 
   runBytes(run: number): number {

@@ -37,14 +37,14 @@ export class SwarmPeer {
   readonly #handOut: HandOut | undefined
   /** Neighbours that want something sent unasked. */
   #children: Neighbour[] = []
-  /** Parents may send chunks below this. */
-  #clearedTo = 0
   #reuseAskedTo = 0
   #haveBytes = 0
   #receivedBytes = 0
   #duplicateBytes = 0
   #badBytes = 0
   #lastProgressAt: number
+  /** It is known where the last run ends. */
+  #isEndKnown = false
 
   constructor(options: PeerOptions, have: Bitfield, now: number) {
     this.options = options
@@ -284,7 +284,7 @@ export class SwarmPeer {
       manifestFrom: wantsManifest ? state.content.knownChunks : -1,
     })
     if (mask !== 0) this.#downloads.cancelAsked(neighbour, mask)
-    if (mask !== 0) state.send(neighbour.id, { type: 'clear', to: this.#clearedTo })
+    if (mask !== 0) state.send(neighbour.id, { type: 'clear', to: state.clearedTo })
   }
 
   #trackerChanged(isUp: boolean, now: number): void {
@@ -402,6 +402,7 @@ export class SwarmPeer {
         neighbour.served.clear(chunk)
         this.#downloads.refused(neighbour, run)
       }
+      neighbour.cursor = Math.min(neighbour.cursor, ranges[i]!)
     }
     this.#downloads.pickSoon(now)
   }
@@ -517,6 +518,7 @@ export class SwarmPeer {
       neighbour.grow(known)
       if (neighbour.subscription !== undefined) state.offer(neighbour)
     }
+    if (state.content.isComplete && !this.#isEndKnown) this.#endKnown(now)
     this.#manifest.sendToAll()
     if (!this.options.canReuse) this.#clear(known)
     else if (known > this.#reuseAskedTo) {
@@ -526,6 +528,18 @@ export class SwarmPeer {
     this.#checkDone()
   }
 
+  /** The last run may be shorter than others: only now can it be told who has the whole of it. */
+  #endKnown(now: number): void {
+    const { content, runChunks, availability, neighbours } = this.#state
+    this.#isEndKnown = true
+    const count = content.knownChunks % runChunks
+    if (count === 0) return
+    const first = content.knownChunks - count
+    for (const { announced, isOrigin } of neighbours.values()) {
+      if (!isOrigin && announced.hasRange(first, count)) availability.addRun(first / runChunks, now)
+    }
+  }
+
   #reused(upTo: number): void {
     for (const neighbour of this.#state.neighbours.values()) if (neighbour.mask !== 0) this.#announcements.tell(neighbour)
     this.#clear(upTo)
@@ -533,8 +547,8 @@ export class SwarmPeer {
 
   /** Tells the parents how far they may send: no chunk comes before its manifest entry, or before this node's own disk was searched for it. */
   #clear(upTo: number): void {
-    if (upTo <= this.#clearedTo) return
-    this.#clearedTo = upTo
+    if (upTo <= this.#state.clearedTo) return
+    this.#state.clearedTo = upTo
     for (const neighbour of this.#state.neighbours.values()) {
       if (neighbour.mask !== 0) this.#state.send(neighbour.id, { type: 'clear', to: upTo })
     }

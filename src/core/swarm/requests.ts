@@ -67,7 +67,7 @@ export class Requests {
     for (const other of state.neighbours.values()) {
       if (!other.outstanding.has(run)) continue
       this.#forget(other, run)
-      if (other !== neighbour) state.send(other.id, { type: 'cancel', ranges: [run * state.runChunks, state.runLength(run)] })
+      if (other !== neighbour) state.send(other.id, { type: 'cancel', ranges: state.rangesOf([run]) })
     }
     return true
   }
@@ -101,14 +101,11 @@ export class Requests {
       const timeoutMs = Math.max(state.limits.minRequestTimeoutMs, 6 * neighbour.latencyMs)
       const isSilent = now - neighbour.receivedAt > timeoutMs
       const patienceMs = isSilent ? timeoutMs : 4 * timeoutMs
-      let isOverdue = false
-      for (const [run, at] of neighbour.outstanding) {
-        if (now - at <= patienceMs) continue
-        isOverdue = true
-        state.send(neighbour.id, { type: 'cancel', ranges: [run * state.runChunks, state.runLength(run)] })
-        this.#forget(neighbour, run)
-      }
-      if (!isOverdue || !isSilent) continue
+      const overdue = [...neighbour.outstanding].filter(([, at]) => now - at > patienceMs).map(([run]) => run)
+      if (overdue.length === 0) continue
+      for (const run of overdue) this.#forget(neighbour, run)
+      state.send(neighbour.id, { type: 'cancel', ranges: state.rangesOf(overdue) })
+      if (!isSilent) continue
       neighbour.snub(now, timeoutMs)
       if (neighbour.strikes < state.limits.maxStrikes) continue
       const reason = `it announced chunks and left ${neighbour.strikes} requests for them unanswered`
