@@ -114,11 +114,11 @@ export const TRANSFER_OPTIONS = {
     group: 'Swarm',
     key: 'worker-semi-space',
     kind: 'bytes',
-    default: 4_194_304,
+    default: 1_048_576,
     min: 1_048_576,
     max: 134_217_728,
     summary: "young generation of the data worker's heap",
-    doc: 'The size of each half of the young generation in the thread that moves data. Raising it makes garbage collections rarer and uses about three times as much memory more; lower it where hundreds of agents share a machine.',
+    doc: 'The size of each half of the young generation in the thread that moves data. Raising it makes garbage collections rarer and uses about three times as much memory more.',
   },
 
   sourceConnectTimeoutMs: {

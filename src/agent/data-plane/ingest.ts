@@ -11,7 +11,8 @@ import { blake3, Blake3Hasher } from '@napi-rs/blake-hash'
 import { fail } from '../errors.ts'
 import type { StoredContent, Store } from '../store/contract.ts'
 import type { Session } from './session.ts'
-import { Payload } from './slabs.ts'
+import { SlabQueue } from './slab-queue.ts'
+import type { Payload } from './slabs.ts'
 
 /** What is read, with what is known of it beforehand. */
 export interface IngestStream {
@@ -37,10 +38,10 @@ const WHOLE_BYTES = 1024 * 1024
 /** A part of the source at least this long says that there will be more at once. */
 const BULK_BYTES = 256 * 1024
 /** A quick source is handed on in batches of this many bytes, or of what came in this time. */
-const BATCH_BYTES = 4 * 1024 * 1024
+const BATCH_BYTES = 2 * 1024 * 1024
 const BATCH_MS = 5
 /** Bytes written but not yet on the disk, above which the source waits. */
-const MAX_WRITING_BYTES = 16 * 1024 * 1024
+const MAX_WRITING_BYTES = 4 * 1024 * 1024
 
 /**
  * Reads a stream into the store.
@@ -58,7 +59,7 @@ async function ingestWhole(stream: IngestStream, store: Store, begin: (stored: S
   const parts: Uint8Array[] = []
   let length = 0
   for await (const part of stream.chunks) {
-    parts.push(part)
+    parts.push(Uint8Array.from(part))
     length += part.length
   }
   const bytes = parts.length === 1 ? parts[0]! : Buffer.concat(parts)
@@ -121,15 +122,12 @@ class Growing {
   readonly #session: Session
   readonly #chunker: Chunker
   readonly #digest: Digester
-  /** Parts read and not handed on yet, oldest first; the first one from `restOffset` on. */
-  readonly #rest: Uint8Array[] = []
-  #restOffset = 0
-  #restBytes = 0
+  /** What was read and not handed on yet. */
+  readonly #rest = new SlabQueue()
   #takenAt = 0
   /** Lengths of the chunks at the beginning of `rest`. */
   #lengths: number[] = []
   #chunks = 0
-  #bytes = 0
   #writingBytes = 0
   #wake: (() => void) | undefined
   #error: unknown
@@ -149,7 +147,6 @@ class Growing {
         this.#digest.update(part)
         this.#lengths.push(...this.#chunker.push(part))
         this.#rest.push(part)
-        this.#restBytes += part.length
         this.#take(this.#due(part.length))
         while (this.#writingBytes > MAX_WRITING_BYTES) await this.#written()
         if (this.#error !== undefined) throw this.#error
@@ -164,10 +161,12 @@ class Growing {
       await this.#stored.manifestGrew()
       this.#session.manifestGrew()
       await this.#session.completed()
-      return { contentId: Buffer.from(contentId).toString('hex'), totalBytes: this.#bytes }
+      return { contentId: Buffer.from(contentId).toString('hex'), totalBytes: this.#author.manifest.knownBytes }
     } catch (error) {
       this.#session.failWith(error)
       throw error
+    } finally {
+      this.#rest.clear()
     }
   }
 
@@ -183,7 +182,7 @@ class Growing {
     const count = this.#lengths.length
     if (partBytes < BULK_BYTES) return count
     const now = performance.now()
-    if (this.#chunks > 0 && this.#restBytes < BATCH_BYTES && now - this.#takenAt < BATCH_MS) return 0
+    if (this.#chunks > 0 && this.#rest.bytes < BATCH_BYTES && now - this.#takenAt < BATCH_MS) return 0
     return count - ((this.#chunks + count) % this.#session.peer.runChunks)
   }
 
@@ -197,64 +196,37 @@ class Growing {
     while (this.#author.flush() !== undefined) this.#chunks = this.#author.manifest.knownChunks
     this.#stored.manifestGrew().catch((error: unknown) => this.#failed(error))
     this.#session.manifestGrew()
-    for (const { chunk, chunks, bytes } of runs) this.#hand(chunk, chunks, bytes)
+    for (const { chunk, chunks, payload } of runs) this.#hand(chunk, chunks, payload)
   }
 
   /** Takes the chunks' bytes from what was read, run by run, and appends their entries. */
-  #cutRuns(first: number, lengths: readonly number[]): { chunk: number; chunks: number; bytes: Uint8Array }[] {
+  #cutRuns(first: number, lengths: readonly number[]): { chunk: number; chunks: number; payload: Payload }[] {
     const { runChunks } = this.#session.peer
-    const runs: { chunk: number; chunks: number; bytes: Uint8Array }[] = []
+    const runs: { chunk: number; chunks: number; payload: Payload }[] = []
     for (let at = 0; at < lengths.length;) {
       const end = Math.min(at + runChunks - ((first + at) % runChunks), lengths.length)
       let runBytes = 0
       for (let i = at; i < end; i++) runBytes += lengths[i]!
-      const bytes = this.#shift(runBytes)
+      const payload = this.#rest.shift(runBytes)
       let offset = 0
       for (let i = at; i < end; i++) {
-        this.#author.append(lengths[i]!, blake3(bytes.subarray(offset, offset + lengths[i]!)))
+        this.#author.append(lengths[i]!, blake3(payload.bytes.subarray(offset, offset + lengths[i]!)))
         offset += lengths[i]!
       }
-      runs.push({ chunk: first + at, chunks: end - at, bytes })
+      runs.push({ chunk: first + at, chunks: end - at, payload })
       at = end
     }
     return runs
   }
 
-  /** The next bytes of what was read; copied only where they lie in two parts. */
-  #shift(count: number): Uint8Array {
-    this.#restBytes -= count
-    this.#bytes += count
-    const head = this.#rest[0]!
-    if (head.length - this.#restOffset >= count) {
-      const bytes = head.subarray(this.#restOffset, this.#restOffset + count)
-      this.#restOffset += count
-      if (this.#restOffset === head.length) this.#dropHead()
-      return bytes
-    }
-    const joined = Buffer.allocUnsafe(count)
-    for (let filled = 0; filled < count;) {
-      const part = this.#rest[0]!
-      const taken = part.subarray(this.#restOffset, this.#restOffset + count - filled)
-      joined.set(taken, filled)
-      filled += taken.length
-      this.#restOffset += taken.length
-      if (this.#restOffset === part.length) this.#dropHead()
-    }
-    return joined
-  }
-
-  #dropHead(): void {
-    this.#rest.shift()
-    this.#restOffset = 0
-  }
-
-  #hand(chunk: number, chunks: number, bytes: Uint8Array): void {
-    this.#writingBytes += bytes.length
-    this.#session.ingested(chunk, chunks, new Payload(bytes)).then(
-      () => this.#wrote(bytes.length),
+  #hand(chunk: number, chunks: number, payload: Payload): void {
+    const { length } = payload.bytes
+    this.#writingBytes += length
+    this.#session.ingested(chunk, chunks, payload).then(
+      () => this.#wrote(length),
       (error: unknown) => {
         this.#failed(error)
-        this.#wrote(bytes.length)
+        this.#wrote(length)
       },
     )
   }

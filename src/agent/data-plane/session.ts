@@ -203,9 +203,12 @@ export class Session {
     const writing = this.stored.write(firstChunk, count, [payload.bytes])
     this.peer.handle({ type: 'stored', firstChunk, count }, this.#host.now())
     this.flush()
-    await writing
-    this.#cache.written(firstChunk)
-    payload.release()
+    try {
+      await writing
+      this.#cache.written(firstChunk)
+    } finally {
+      payload.release()
+    }
   }
 
   manifestGrew(): void {

@@ -74,7 +74,7 @@ test('a file that is replaced by a rename while it is read is read to its end as
   const { chunks } = await createFileSource(file).open({ signal: new AbortController().signal })
   const parts: Uint8Array[] = []
   for await (const chunk of chunks) {
-    if (parts.push(chunk) === 1) await rename(path.join(folder, 'new'), file)
+    if (parts.push(Uint8Array.from(chunk)) === 1) await rename(path.join(folder, 'new'), file)
   }
   assert.deepEqual(Buffer.concat(parts), Buffer.from(testBytes(3_000_000)))
 })

@@ -8,7 +8,7 @@ import { DEFAULT_MEDIA_TYPE } from './location.ts'
 import type { OpenOptions, Source, SourceStream, Validator } from './source.ts'
 
 /** Bytes of one read: large enough that the calls don't show, small enough that the first chunk starts its way at once. */
-const READ_BYTES = 1 << 20
+const READ_BYTES = 1 << 18
 
 /** A source that reads the file at a path. A file that is written to meanwhile gives `path-changed`; one replaced by a rename doesn't. */
 export function createFileSource(file: string): Source {
@@ -58,10 +58,10 @@ interface Reading {
 async function* readFile({ handle, file, stats, offset, signal, close }: Reading): AsyncGenerator<Uint8Array, void> {
   try {
     const end = Number(stats.size)
+    const buffer = Buffer.allocUnsafeSlow(Math.min(READ_BYTES, end - offset))
     for (let position = offset; position < end;) {
       throwIfCancelled(signal)
-      const buffer = Buffer.allocUnsafeSlow(Math.min(READ_BYTES, end - position))
-      const { bytesRead } = await handle.read(buffer, 0, buffer.length, position)
+      const { bytesRead } = await handle.read(buffer, 0, Math.min(buffer.length, end - position), position)
       if (bytesRead === 0) throw fail('path-changed', { path: file }) // it has become shorter
       position += bytesRead
       yield buffer.subarray(0, bytesRead)

@@ -41,7 +41,7 @@ export interface SourceStream {
   /** Undefined when a later run could not tell whether the source has changed. */
   readonly validator: Validator | undefined
   /**
-   * The bytes from the offset on, in order, each exactly once; the reader owns each array. Ends only when the content is whole;
+   * The bytes from the offset on, in order, each exactly once; an array is valid until the next one is asked for. Ends only when the content is whole;
    * otherwise it throws a PolycastError. To be read once. Leaving the loop early closes everything.
    */
   readonly chunks: AsyncIterable<Uint8Array>

@@ -43,11 +43,11 @@ export function testBytes(length: number, seed = 'a'): Uint8Array {
 
 async function collect(chunks: AsyncIterable<Uint8Array>): Promise<Uint8Array[]> {
   const all: Uint8Array[] = []
-  for await (const chunk of chunks) all.push(chunk)
+  for await (const chunk of chunks) all.push(Uint8Array.from(chunk))
   return all
 }
 
-/** Reads all that a stream gives, keeping every array until the end: they must not be reused. */
+/** Reads all that a stream gives. */
 export async function readAll(source: Source, options: Partial<OpenOptions> = {}): Promise<Uint8Array> {
   const { chunks } = await source.open({ signal: new AbortController().signal, ...options })
   return Buffer.concat(await collect(chunks))
