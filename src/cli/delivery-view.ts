@@ -25,7 +25,6 @@ export class DeliveryView {
     switch (event.event) {
       case 'started':
         this.#take(event.delivery)
-        for (const { receipt } of event.delivery.members) if (receipt !== undefined) this.#showReceipt(receipt)
         break
       case 'progress':
         this.#totalBytes = event.totalBytes ?? this.#totalBytes

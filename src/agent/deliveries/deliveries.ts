@@ -27,7 +27,7 @@ import { Openings } from './openings.ts'
 import { Outbound } from './outbound.ts'
 import type { DeliveryObserver, OutboundParts } from './outbound.ts'
 import { Publications } from './publications.ts'
-import { infoOf } from './receivers.ts'
+import { infoOf, tellSoFar } from './receivers.ts'
 import { isReceiver, namesOf, parseSelector } from './selector.ts'
 import { parseSendSource } from './source-name.ts'
 import type { SourceName } from './source-name.ts'
@@ -57,7 +57,7 @@ export interface SendOrder {
 export interface Delivery {
   readonly id: string
   info(): DeliveryInfo
-  /** Calls back with `started` at once, then with what happens; the last event is `done` or `error`. The function returned ends it. */
+  /** Calls back with `started` and the receipts so far at once, then with what happens; the last event is `done` or `error`. The function returned ends it. */
   follow(listener: (event: DeliveryEvent) => void): () => void
   /** Resolves when it has ended, in whatever state. */
   readonly ended: Promise<void>
@@ -333,7 +333,7 @@ function endedDelivery(order: OrderRecord): Delivery {
     info: () => infoOf(order),
     follow(listener) {
       const delivery = infoOf(order)
-      listener({ event: 'started', delivery })
+      tellSoFar(delivery, listener)
       listener(delivery.error === undefined ? { event: 'done', delivery } : { event: 'error', error: delivery.error, delivery })
       return () => undefined
     },

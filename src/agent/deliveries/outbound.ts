@@ -17,7 +17,7 @@ import type { Clock } from '../clock.ts'
 import type { DeliveryEvent, DeliveryInfo, Receipt } from './delivery-info.ts'
 import { nothing } from './messages.ts'
 import { Offers, remainingMs } from './offers.ts'
-import { infoOf, newReceiver, partialError, receiptFor } from './receivers.ts'
+import { infoOf, newReceiver, partialError, receiptFor, tellSoFar } from './receivers.ts'
 import type { Receiver } from './receivers.ts'
 import { isReceiver, parseSelector } from './selector.ts'
 import type { Selector } from './selector.ts'
@@ -121,9 +121,9 @@ export class Outbound {
     return infoOf(this.#order, this.#receivers, this.#supply.sentBytes)
   }
 
-  /** Calls back with `started` at once and then with what happens; the function returned ends it. */
+  /** Calls back with `started` and the receipts so far at once, and then with what happens; the function returned ends it. */
   follow(listener: (event: DeliveryEvent) => void): () => void {
-    listener({ event: 'started', delivery: this.info() })
+    tellSoFar(this.info(), listener)
     // One that ended meanwhile has nothing more to tell than that.
     if (this.#last !== undefined) listener(this.#last)
     else this.#listeners.add(listener)

@@ -2,7 +2,7 @@
 import { fail, serialiseError } from '../errors.ts'
 import type { PolycastError } from '../errors.ts'
 import type { OrderRecord } from './catalog.ts'
-import type { DeliveryInfo, DeliveryMember, Receipt } from './delivery-info.ts'
+import type { DeliveryEvent, DeliveryInfo, DeliveryMember, Receipt } from './delivery-info.ts'
 
 /** One member of a running delivery. */
 export interface Receiver {
@@ -97,6 +97,12 @@ export function infoOf(order: OrderRecord, live?: ReadonlyMap<string, Receiver>,
     ...(error === undefined ? {} : { error }),
     members: Object.entries(order.members).map(([name, receipt]) => memberOf(name, live?.get(name), receipt ?? undefined)),
   }
+}
+
+/** Tells a new follower what was: `started`, and a `receipt` for each that came before it followed. */
+export function tellSoFar(delivery: DeliveryInfo, listener: (event: DeliveryEvent) => void): void {
+  listener({ event: 'started', delivery })
+  for (const { receipt } of delivery.members) if (receipt !== undefined) listener({ event: 'receipt', id: delivery.id, receipt })
 }
 
 function memberOf(name: string, live: Receiver | undefined, receipt: Receipt | undefined): DeliveryMember {

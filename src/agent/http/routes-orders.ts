@@ -71,7 +71,7 @@ export const ORDER_ROUTES: readonly Route[] = [
     tag: 'deliveries',
     summary: 'Follow a delivery to its end',
     pathParams: { id: 'the id of a delivery ordered at this node' },
-    responses: { 200: lines('What happens from now on, to the end.', deliveryEvent) },
+    responses: { 200: lines('How it stands, the receipts so far, and what happens from now on, to the end.', deliveryEvent) },
     errors: ['delivery-not-found'],
     handle: (request) => replyWith({ ...request, query: { reply: 'stream' } }, deliveryOf(request), () => undefined),
   }),
