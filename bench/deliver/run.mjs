@@ -2,7 +2,7 @@
  * One measured delivery of a file from h0 to h1..hN with real agents on the testbed; prints a JSON line per run, with the
  * fields of the peers' bench (README.md beside this file).
  *
- *   node bench/deliver/run.mjs N F RATE [--reps R] [--loss PCT] [--tree FILES] [--warm] [--node BINARY]
+ *   node bench/deliver/run.mjs N F RATE [--reps R] [--loss PCT] [--tree FILES] [--warm] [--dir DIR] [--node BINARY] [--set FLAG]
  */
 import { execFileSync, spawn } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
@@ -25,13 +25,14 @@ const { values, positionals } = parseArgs({
     loss: { type: 'string', default: '0' },
     tree: { type: 'string', default: '0' },
     warm: { type: 'boolean', default: false },
+    dir: { type: 'string', default: '/dev/shm' },
     node: { type: 'string', default: process.execPath },
     set: { type: 'string', multiple: true, default: [] },
   },
 })
 const [count, size, rate] = positionals
 if (rate === undefined) {
-  process.stderr.write('usage: run.mjs N F RATE [--reps R] [--loss PCT] [--tree FILES] [--warm]; F as 64M, RATE as 50mbit or none\n')
+  process.stderr.write('usage: run.mjs N F RATE [--reps R] [--loss PCT] [--tree FILES] [--warm] [--dir DIR]; F as 64M, RATE as 50mbit or none\n')
   process.exit(2)
 }
 const n = Number(count)
@@ -42,7 +43,7 @@ for (let rep = 0; rep < Number(values.reps); rep++) process.stdout.write(`${JSON
 
 async function measure() {
   bed('up', String(n), '--rate', rate, ...(values.loss === '0' ? [] : ['--loss', values.loss]))
-  const directory = mkdtempSync('/dev/shm/polycast-bench-')
+  const directory = mkdtempSync(join(values.dir, 'polycast-bench-'))
   const agents = []
   try {
     const addresses = new Map(
