@@ -15,6 +15,7 @@ import type { Link } from './link.ts'
 import { ManifestView } from './manifest-view.ts'
 import { RelayCache } from './relay-cache.ts'
 import { Payload, Slab } from './slabs.ts'
+import { TrackerContact } from './tracker-contact.ts'
 
 /** What a session needs of the node it runs on. */
 export interface SessionHost {
@@ -59,8 +60,6 @@ const RELAY_CACHE_BYTES = 4 * 1024 * 1024
 const MAX_READS_PER_LINK = 4
 /** Bytes on their way to the disk above which the session reads no more from the network. */
 const MAX_UNWRITTEN_BYTES = 16 * 1024 * 1024
-const REDIAL_FIRST_MS = 250
-const REDIAL_MOST_MS = 5000
 /** A session that nobody uses is kept this long for those who may still ask. */
 const IDLE_MS = 60_000
 
@@ -83,12 +82,9 @@ export class Session {
   readonly #tracked: Map<string, Link> = new Map()
   readonly #reads: Map<Link, number> = new Map()
   readonly #paused: Set<Link> = new Set()
-  readonly #trackers: readonly string[]
-  #trackerLink: Link | undefined
-  #trackerTries = 0
+  readonly #contact: TrackerContact
   #timer: NodeJS.Timeout | undefined
   #timerAt = Infinity
-  #redialTimer: NodeJS.Timeout | undefined
   #isFlushing = false
   #isReusing = false
   #reuseUpTo = 0
@@ -110,7 +106,12 @@ export class Session {
     this.swarmId = options.swarmId
     this.stored = stored
     this.isOrigin = options.isOrigin
-    this.#trackers = options.trackers
+    this.#contact = new TrackerContact({
+      addresses: options.trackers,
+      dial: (address) => host.dial(address),
+      onUp: (link) => this.#trackerUp(link),
+      onDown: () => this.#trackerDown(),
+    })
     this.#idleSince = host.now()
     this.#releaseHold = stored.hold('a transfer')
     this.#view = new ManifestView(stored.manifest, Buffer.from(options.swarmId, 'hex'), () => this.#persistManifest())
@@ -130,7 +131,7 @@ export class Session {
     )
     if (options.isOrigin) this.becomeTracker()
     this.flush()
-    if (this.#trackers.length > 0 && !this.peer.isDone) void this.#connectTracker()
+    if (!this.peer.isDone) void this.#contact.connect()
   }
 
   get isEnded(): boolean {
@@ -236,7 +237,7 @@ export class Session {
         this.#data(link, message, slab, now)
         break
       case 'plan':
-        if (link !== this.#trackerLink) return
+        if (link !== this.#contact.link) return
         this.peer.handle({ type: 'message', from: link.name, message }, now)
         break
       default:
@@ -258,7 +259,7 @@ export class Session {
       this.#links.delete(link.name)
       this.peer.handle({ type: 'neighbour-down', id: link.name }, now)
     }
-    if (this.#trackerLink === link) this.#trackerLost()
+    if (this.#contact.link === link) this.#contact.lost()
     if (!this.#isEnded) this.flush()
   }
 
@@ -292,9 +293,9 @@ export class Session {
     if (this.#isEnded) return
     this.#isEnded = true
     clearTimeout(this.#timer)
-    clearTimeout(this.#redialTimer)
+    this.#contact.end()
     const links = new Set([...this.#links.values(), ...this.#tracked.values()])
-    if (this.#trackerLink !== undefined) links.add(this.#trackerLink)
+    if (this.#contact.link !== undefined) links.add(this.#contact.link)
     for (const link of links) {
       link.send(this.swarmId, { type: 'close', reason: reason.slice(0, 1000) })
       link.forget(this.swarmId)
@@ -327,7 +328,7 @@ export class Session {
         this.#links.get(output.to)?.send(this.swarmId, output.message)
         return
       case 'announce':
-        this.#trackerLink?.send(this.swarmId, output.message)
+        this.#contact.link?.send(this.swarmId, output.message)
         return
       case 'uploadable': {
         const link = this.#links.get(output.to)
@@ -530,45 +531,34 @@ export class Session {
     }
     if (this.#links.delete(link.name)) this.peer.handle({ type: 'neighbour-down', id: link.name }, now)
     link.forget(this.swarmId)
-    if (this.#trackerLink === link) {
+    if (this.#contact.link === link) {
       const error = errorIn(reason)
       if (error !== undefined && !this.#isFinished) return this.fail(error)
-      this.#trackerLost()
+      this.#contact.lost()
     }
     this.flush()
   }
 
-  async #connectTracker(): Promise<void> {
-    const address = this.#trackers[this.#trackerTries % this.#trackers.length]!
-    this.#trackerTries++
-    try {
-      const link = await this.#host.dial(address)
-      if (this.#isEnded) return
-      this.#trackerLink = link
-      this.#trackerTries = 0
-      const { haveBytes } = this.peer.status()
-      link.send(this.swarmId, {
-        type: 'announce',
-        address: this.#host.address,
-        zone: this.#host.zone,
-        haveBytes,
-        isComplete: this.peer.isDone,
-        lateStripes: [],
-        slowPeers: [],
-        lostPeers: [],
-      })
-    } catch {
-      // Unreachable now: the swarm goes on without it, and it is tried again.
-      if (!this.#isEnded) this.#trackerLost()
-    }
+  #trackerUp(link: Link): void {
+    const { haveBytes } = this.peer.status()
+    link.send(this.swarmId, {
+      type: 'announce',
+      address: this.#host.address,
+      zone: this.#host.zone,
+      haveBytes,
+      isComplete: this.peer.isDone,
+      lateStripes: [],
+      slowPeers: [],
+      lostPeers: [],
+    })
+    this.peer.handle({ type: 'tracker', isUp: true }, this.#host.now())
+    this.flush()
   }
 
-  #trackerLost(): void {
-    this.#trackerLink = undefined
-    if (this.#isEnded || this.#isFinished) return
-    clearTimeout(this.#redialTimer)
-    const pause = Math.min(REDIAL_MOST_MS, REDIAL_FIRST_MS * 2 ** Math.min(this.#trackerTries, 8))
-    this.#redialTimer = setTimeout(() => void this.#connectTracker(), pause)
+  #trackerDown(): void {
+    if (this.#isFinished) this.#contact.end()
+    this.peer.handle({ type: 'tracker', isUp: false }, this.#host.now())
+    this.flush()
   }
 }
 
