@@ -16,7 +16,7 @@ const SLOW_CHILD_MS = 150
 /** Over how long a peer looks whether it sends as much as its children should get, ms. */
 const LOAD_PERIOD_MS = 500
 /** The share of what came for children and was not sent on in a period, from which on the peer has too many of them. */
-const OVERLOAD_SHARE = 0.25
+const OVERLOAD_SHARE = 0.5
 /** Two announcements to the tracker are at least this long apart, ms. */
 const ANNOUNCE_PAUSE_MS = 50
 const MAX_REPORTED = 32

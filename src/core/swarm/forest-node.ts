@@ -18,7 +18,10 @@ export interface ForestNode {
   used: number
   /** Slow children in all stripes. */
   usedBySlow: number
+  /** It takes little of what is sent to it; then it passes on little, too. */
   isSlow: boolean
+  /** It may have children; not so one that turned out to send little. */
+  canPassOn: boolean
   isComplete: boolean
   haveBytes: number
   /** Stripes that come late to it. */
@@ -34,7 +37,7 @@ export interface ForestZone {
   readonly gateways: Set<ForestNode>[]
   /** Edges to other zones, by stripe. */
   readonly outgoing: number[]
-  /** Members that aren't slow, by the stripe in which they are inner nodes. */
+  /** Members that can pass on, by the stripe in which they are inner nodes. */
   readonly inner: number[]
   /** Children in a stripe in which their parent is no inner node, by stripe. */
   readonly lent: number[]
@@ -64,6 +67,7 @@ export function forestNode(id: string, zone: ForestZone, isOrigin: boolean, inne
     used: 0,
     usedBySlow: 0,
     isSlow: false,
+    canPassOn: true,
     isComplete: false,
     haveBytes: 0,
     lateStripes: [],
@@ -72,12 +76,12 @@ export function forestNode(id: string, zone: ForestZone, isOrigin: boolean, inne
 
 /** Whether the node has slots for children in this stripe by right, not by lending. */
 export function isHost(node: ForestNode, stripe: number): boolean {
-  return !node.isSlow && !node.isOrigin && (node.isComplete || node.innerStripe === stripe)
+  return node.canPassOn && !node.isOrigin && (node.isComplete || node.innerStripe === stripe)
 }
 
 /** Slots left; the origin has one in each stripe. */
 export function freeSlots(node: ForestNode, stripe: number): number {
-  if (!node.isOrigin) return (node.isSlow ? 0 : node.parents.length) - node.used
+  if (!node.isOrigin) return (node.canPassOn ? node.parents.length : 0) - node.used
   let used = 0
   for (const child of node.children[stripe]!) if (!child.isSlow) used++
   return 1 - used
@@ -126,7 +130,7 @@ export function changing(node: ForestNode, change: () => void): void {
 }
 
 function recount(node: ForestNode, by: number): void {
-  if (!node.isOrigin && !node.isSlow) node.zone.inner[node.innerStripe]! += by
+  if (!node.isOrigin && node.canPassOn) node.zone.inner[node.innerStripe]! += by
   for (let stripe = 0; stripe < node.parents.length; stripe++) {
     const parent = node.parents[stripe]
     if (parent !== undefined) count(parent, node, stripe, by)

@@ -11,7 +11,7 @@
  * stand to each other as peers do: each passes one stripe on to up to k other zones, so that its link to the core carries
  * about one copy in and one out.
  *
- * A peer that turns out slow becomes a leaf everywhere; as a child it takes no slot. A peer that has everything may use its slots
+ * A peer that passes on little becomes a leaf everywhere; one that takes little as well needs no slot as a child. A peer that has everything may use its slots
  * in any stripe. Cost: a scan of the zone's members per stripe and change.
  */
 import { assert } from '../lib/assert.ts'
@@ -92,28 +92,32 @@ export class StripeForest {
     this.nodes.delete(id)
     node.zone.members.delete(node)
     node.zone.overloaded.delete(node)
-    if (!node.isSlow) node.zone.inner[node.innerStripe]!--
+    if (node.canPassOn) node.zone.inner[node.innerStripe]!--
     for (let stripe = 0; stripe < this.stripes; stripe++) this.#attachAll(this.#takeOut(node, stripe), stripe)
     this.#changed.delete(node)
     for (const overloaded of [...node.zone.overloaded]) this.#unload(overloaded)
     if (node.zone.members.size === 0 && node.zone !== this.#originZone) this.#zones.delete(node.zone.name)
   }
 
-  /** The peer can't pass on what it gets: its children go elsewhere, and it takes a leaf's place. */
+  /** The peer takes little of what is sent to it: it becomes a leaf that needs no slot, and its children go elsewhere. */
   markSlow(node: ForestNode): void {
     if (node.isSlow || node.isOrigin) return
-    changing(node, () => (node.isSlow = true))
-    for (let stripe = 0; stripe < this.stripes; stripe++) {
-      const orphans = this.#takeOut(node, stripe)
-      this.#attachAll(node.isComplete ? orphans : [...orphans, node], stripe)
-    }
-    for (const overloaded of [...node.zone.overloaded]) this.#unload(overloaded)
+    this.#demote(node, true)
+  }
+
+  /** The peer gets enough but passes on little: it becomes a leaf, and its children go elsewhere. */
+  markWeak(node: ForestNode): void {
+    if (!node.canPassOn || node.isOrigin) return
+    this.#demote(node, false)
   }
 
   /** The peer has shown that it is as fast as others. */
-  clearSlow(node: ForestNode): void {
-    if (!node.isSlow) return
-    changing(node, () => (node.isSlow = false))
+  restore(node: ForestNode): void {
+    if (node.canPassOn) return
+    changing(node, () => {
+      node.isSlow = false
+      node.canPassOn = true
+    })
     this.#relieve(node)
   }
 
@@ -142,6 +146,18 @@ export class StripeForest {
   }
 
   // ---- building ----
+
+  #demote(node: ForestNode, isSlow: boolean): void {
+    changing(node, () => {
+      node.isSlow = isSlow
+      node.canPassOn = false
+    })
+    for (let stripe = 0; stripe < this.stripes; stripe++) {
+      const orphans = this.#takeOut(node, stripe)
+      this.#attachAll(node.isComplete ? orphans : [...orphans, node], stripe)
+    }
+    for (const overloaded of [...node.zone.overloaded]) this.#unload(overloaded)
+  }
 
   #addZone(name: string): ForestZone {
     const zones = new Array<number>(this.stripes).fill(0)
@@ -191,7 +207,7 @@ export class StripeForest {
     const direction = isHost(node, stripe) ? 1 : -1
     let best: { host: ForestNode; child: ForestNode; lentStripe: number; other: ForestNode } | undefined
     for (const host of node.zone.members) {
-      if (host.innerStripe !== stripe || host.isSlow || host.depths[stripe]! >= UNATTACHED || this.#isBehind(host, node)) continue
+      if (host.innerStripe !== stripe || !host.canPassOn || host.depths[stripe]! >= UNATTACHED || this.#isBehind(host, node)) continue
       if (best !== undefined && direction * (host.depths[stripe]! - best.host.depths[stripe]!) >= 0) continue
       const lentStripe = host.children.findIndex((children, other) => other !== stripe && children.size > 0)
       if (lentStripe < 0) continue
@@ -310,7 +326,7 @@ export class StripeForest {
     let best: ForestNode | undefined
     let bestScore = Infinity
     for (const candidate of zone.members) {
-      if (candidate.isSlow || candidate === avoid || candidate === node) continue
+      if (!candidate.canPassOn || candidate === avoid || candidate === node) continue
       const depth = candidate.depths[stripe]!
       if (depth >= UNATTACHED) continue
       if (!node.isSlow && freeSlots(candidate, stripe) <= 0) continue
@@ -331,7 +347,7 @@ export class StripeForest {
 
   /** The parent for a zone's gateway: the origin, or a node high up in a zone that has passed on little. */
   #bestAcross(node: ForestNode, stripe: number, avoid: ForestNode | undefined): ForestNode | undefined {
-    if (avoid !== this.origin && freeSlots(this.origin, stripe) > 0 && !node.isSlow) return this.origin
+    if (avoid !== this.origin && freeSlots(this.origin, stripe) > 0 && node.canPassOn) return this.origin
     let best: ForestNode | undefined
     let bestScore = Infinity
     for (const zone of this.#zones.values()) {
@@ -339,7 +355,7 @@ export class StripeForest {
       const zoneScore = this.#zoneScore(zone, stripe)
       if (zoneScore >= bestScore) continue
       for (const candidate of zone.members) {
-        if (candidate.isSlow || candidate === avoid || candidate.depths[stripe]! >= UNATTACHED) continue
+        if (!candidate.canPassOn || candidate === avoid || candidate.depths[stripe]! >= UNATTACHED) continue
         let score = zoneScore + candidate.depths[stripe]! + this.#faults(candidate, node, stripe)
         if (!isHost(candidate, stripe)) score += LENDING_DEPTH
         if (freeSlots(candidate, stripe) <= 0) score += isHost(candidate, stripe) && movableChild(candidate) !== undefined ? 1 : FAR
@@ -367,8 +383,8 @@ export class StripeForest {
       if (candidate === node || candidate.depths[stripe]! >= UNATTACHED) continue
       const depth = candidate.depths[stripe]!
       const load = candidate.used + candidate.usedBySlow
-      // Among slow ones alone, a tree of slow ones.
-      const score = candidate.isSlow ? BEHIND + FAR * Math.max(0, load - this.stripes + 1) + depth : FAR * load - depth
+      // Among those that pass on little, a tree of them.
+      const score = !candidate.canPassOn ? BEHIND + FAR * Math.max(0, load - this.stripes + 1) + depth : FAR * load - depth
       if (score >= bestScore) continue
       best = candidate
       bestScore = score
@@ -377,13 +393,13 @@ export class StripeForest {
   }
 
   /**
-   * Whose place the node should take: a gateway's that is slow, or the highest leaf's of a stripe in which it is an inner node, where
+   * Whose place the node should take: a gateway's that passes on little, or the highest leaf's of a stripe in which it is an inner node, where
    * that is higher than `depth`.
    */
   #placeToTake(node: ForestNode, stripe: number, depth: number): ForestNode | undefined {
-    if (node.isSlow) return undefined
+    if (!node.canPassOn) return undefined
     const gateways = node.zone.gateways[stripe]!
-    for (const gateway of gateways) if (gateway.isSlow) return gateway
+    for (const gateway of gateways) if (!gateway.canPassOn) return gateway
     if (gateways.size === 0) return this.#zoneToDisplace(node, stripe, depth)
     if (!isHost(node, stripe)) return undefined
     let best: ForestNode | undefined

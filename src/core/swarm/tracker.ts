@@ -46,7 +46,7 @@ export interface TrackerLimits {
   readonly reparentPauseMs: number
   /** Over how long a peer's rate is measured, ms. */
   readonly ratePeriodMs: number
-  /** The share of peers that may count as slow before nobody does. */
+  /** The share of peers that may be made leaves for their slowness, before no more are. */
   readonly maxSlowShare: number
 }
 
@@ -68,8 +68,18 @@ export interface TrackedPeer {
   readonly isComplete: boolean
 }
 
-/** How long a report of a slow peer counts, ms. */
-const SLOW_REPORT_MS = 2000
+/** A peer to which runs pile up is slow when it gets less than this share of the median. */
+const SLOW_SHARE = 0.6
+/** A slow peer that gets this share of the median is as fast as others, after so many measurements in a row. */
+const GOOD_SHARE = 0.8
+const GOOD_PERIODS = 5
+/** A peer is weak when it says for this long that it does not send what it should; reports this far apart are of one kind, ms. */
+const OVERLOADED_MS = 900
+const OVERLOADED_PAUSE_MS = 700
+/** After how long a weak peer is tried again, ms. */
+const WEAK_MS = 15_000
+/** Each time that a peer is demoted again, it waits so many times longer. */
+const PATIENCE = 4
 
 interface Tracked {
   readonly id: string
@@ -88,8 +98,12 @@ interface Tracked {
   ratedBytes: number
   /** Measurements in a row that were near the median. */
   goodPeriods: number
-  /** Who sees what it sends to this peer pile up, and when it said so. */
-  readonly slowReports: Map<string, number>
+  /** Since when, and when last, it said that it does not send what it should, ms. */
+  overloadedSince: number
+  overloadedAt: number
+  /** When it was last made a leaf, ms, and how often that was. */
+  demotedAt: number
+  demotions: number
 }
 
 export class SwarmTracker {
@@ -177,7 +191,10 @@ export class SwarmTracker {
       ratedAt: now,
       ratedBytes: message.haveBytes,
       goodPeriods: 0,
-      slowReports: new Map(),
+      overloadedSince: now,
+      overloadedAt: -Infinity,
+      demotedAt: -Infinity,
+      demotions: 0,
     }
     this.#giveNeighbours(peer)
     this.#peers.set(id, peer)
@@ -212,13 +229,16 @@ export class SwarmTracker {
     // What is late at the parent as well is not the parent's doing.
     if (above !== undefined && above.node.lateStripes.includes(stripe)) return
     peer.movedAt[stripe] = now
-    if (above !== undefined) {
-      above.complaints.set(peer.id, now)
-      for (const [id, at] of above.complaints) if (now - at > 4 * this.#limits.reparentPauseMs) above.complaints.delete(id)
-      const getsEnough = above.isComplete || above.rate > 0.8 * this.#medianRate
-      if (above.complaints.size >= 2 && getsEnough && this.#maySlow()) return this.#forest.markSlow(above.node)
-    }
+    if (above !== undefined && this.#complained(above, peer, now)) return this.#demote(above, false, now)
     this.#forest.reparent(peer.node, stripe)
+  }
+
+  /** Whether a peer that gets enough leaves more children without it than it has slots: those that it had, and those that came after. */
+  #complained(parent: Tracked, child: Tracked, now: number): boolean {
+    const { complaints } = parent
+    complaints.set(child.id, now)
+    for (const [id, at] of complaints) if (now - at > 4 * this.#limits.reparentPauseMs) complaints.delete(id)
+    return complaints.size > this.#limits.stripes && (parent.isComplete || parent.rate > GOOD_SHARE * this.#medianRate)
   }
 
   /** What a peer gets, beside what the others get: about as much for a while, and it is not slow any more. */
@@ -229,8 +249,11 @@ export class SwarmTracker {
     peer.ratedAt = now
     peer.ratedBytes = peer.haveBytes
     this.#updateMedian(now)
-    peer.goodPeriods = peer.rate > 0.8 * this.#medianRate ? peer.goodPeriods + 1 : 0
-    if (peer.goodPeriods >= 5 && peer.node.isSlow) this.#forest.clearSlow(peer.node)
+    peer.goodPeriods = peer.rate > GOOD_SHARE * this.#medianRate ? peer.goodPeriods + 1 : 0
+    if (peer.node.canPassOn) return
+    const patience = PATIENCE ** (peer.demotions - 1)
+    const isOver = peer.node.isSlow ? peer.goodPeriods >= GOOD_PERIODS * patience : now - peer.demotedAt > WEAK_MS * patience
+    if (isOver) this.#forest.restore(peer.node)
   }
 
   #updateMedian(now: number): void {
@@ -242,22 +265,36 @@ export class SwarmTracker {
     this.#medianRate = rates[Math.floor(rates.length / 2)] ?? 0
   }
 
-  /** A peer is slow when what is sent to it piles up at all who send, or at two of them, and it gets far less than others. */
+  /**
+   * Runs pile up: before a peer at one that sends to it, or at the peer itself. The first alone can be the way between the two, and
+   * what a peer gets alone the doing of those above it; both together are the peer's. One sender is enough: the others may have
+   * nothing to send as long as slow peers stand above them, too.
+   */
   #reportedSlow(id: string, from: Tracked, now: number): void {
     const peer = this.#peers.get(id)
-    if (peer === undefined || peer.node.isSlow || peer.isComplete || peer.rate === 0) return
-    peer.slowReports.set(from.id, now)
-    for (const [reporter, at] of peer.slowReports) if (now - at > SLOW_REPORT_MS) peer.slowReports.delete(reporter)
-    const senders = new Set(peer.node.parents.filter((parent) => parent !== undefined && !parent.isOrigin))
-    if (peer.slowReports.size < Math.min(2, senders.size)) return
-    if (peer.rate < 0.6 * this.#medianRate && this.#maySlow()) this.#forest.markSlow(peer.node)
+    if (peer === undefined || !peer.node.canPassOn) return
+    if (peer === from) return this.#reportedItself(peer, now)
+    if (peer.isComplete || peer.rate === 0 || !peer.node.parents.includes(from.node)) return
+    if (peer.rate < SLOW_SHARE * this.#medianRate) this.#demote(peer, true, now)
   }
 
-  /** When half of all are slow, that is the network's speed and nobody's fault. */
-  #maySlow(): boolean {
-    let slow = 1
-    for (const node of this.#forest.nodes.values()) if (node.isSlow) slow++
-    return slow <= Math.max(1, this.#limits.maxSlowShare * this.#forest.nodes.size)
+  /** More came for its children than it sent. In a burst that is so for a moment; where it stays, its children are too many. */
+  #reportedItself(peer: Tracked, now: number): void {
+    if (now - peer.overloadedAt > OVERLOADED_PAUSE_MS) peer.overloadedSince = now
+    peer.overloadedAt = now
+    if (now - peer.overloadedSince >= OVERLOADED_MS) this.#demote(peer, false, now)
+  }
+
+  /** Makes a peer a leaf. When half of all are leaves, that is the network's speed and nobody's fault. */
+  #demote(peer: Tracked, isSlow: boolean, now: number): void {
+    let leaves = 1
+    for (const node of this.#forest.nodes.values()) if (!node.canPassOn) leaves++
+    if (leaves > Math.max(1, this.#limits.maxSlowShare * this.#forest.nodes.size)) return
+    peer.demotedAt = now
+    peer.demotions++
+    peer.goodPeriods = 0
+    if (isSlow) this.#forest.markSlow(peer.node)
+    else this.#forest.markWeak(peer.node)
   }
 
   /** A peer can't reach another one: it gets another parent, and neighbours in its place. */
