@@ -90,8 +90,8 @@ export class Downloads {
   }
 
   /** A neighbour said that it does not have what it was asked for. */
-  refused(neighbour: Neighbour, run: number): void {
-    this.#requests.refused(neighbour, run)
+  refused(neighbour: Neighbour, run: number, now: number): void {
+    this.#requests.refused(neighbour, run, now)
   }
 
   neighbourGone(neighbour: Neighbour, now: number): void {
@@ -104,7 +104,7 @@ export class Downloads {
     const state = this.#state
     const run = Math.floor(firstChunk / state.runChunks)
     this.#arrivedBytes += bytes
-    neighbour.receivedAt = now
+    neighbour.received(now)
     if (!state.hasRun(run)) return
     if (this.#withheld.size > 0) this.#withheld.delete(run)
     const askedAt = neighbour.outstanding.get(run)
@@ -113,7 +113,7 @@ export class Downloads {
       neighbour.answered(now - askedAt, bytes)
       this.pulledRuns++
     }
-    if (this.#requests.arrived(neighbour, run) && !state.isDone) this.pickSoon(now)
+    if (this.#requests.arrived(neighbour, run, now) && !state.isDone) this.pickSoon(now)
   }
 
   /** A neighbour announced something. */
@@ -215,22 +215,22 @@ export class Downloads {
   #bestHolder(run: number, now: number): Neighbour | undefined {
     const state = this.#state
     const bytes = state.runBytes(run)
-    const holders = state.availability.holders(run)
-    const isOriginAllowed = holders === 0 || now - state.availability.seenAt(run) > state.limits.originHelpMs
+    const isOld = now - state.availability.seenAt(run) > state.limits.originHelpMs
     let best: Neighbour | undefined
     let bestMs = Infinity
+    let hasOthers = false
     for (const neighbour of state.neighbours.values()) {
-      if (neighbour.snubbedUntil > now || neighbour.outstanding.has(run)) continue
-      if (neighbour.isOrigin && !isOriginAllowed) continue
+      if (neighbour.snubbedUntil > now || !state.hasAnnounced(neighbour, run)) continue
+      if (!neighbour.isOrigin) hasOthers = true
+      if (neighbour.outstanding.has(run)) continue
       if (neighbour.outstanding.size > 0 && neighbour.outstandingBytes + bytes > neighbour.windowBytes) continue
-      if (!state.hasAnnounced(neighbour, run)) continue
       const expectedMs = neighbour.expectedMs(bytes) + (neighbour.isOrigin ? ORIGIN_HANDICAP_MS : 0)
       if (expectedMs < bestMs) {
         best = neighbour
         bestMs = expectedMs
       }
     }
-    return best
+    return best?.isOrigin && hasOthers && !isOld ? undefined : best
   }
 
   /** The end of a content: what has waited longest is asked of a second neighbour. */
@@ -239,12 +239,14 @@ export class Downloads {
     if (this.#requests.size === 0 || !state.content.isComplete) return
     const missing = Math.ceil((state.content.knownChunks - state.have.count) / state.runChunks)
     if (missing > this.#requests.size + 4) return
+    const orders: Map<Neighbour, number[]> = new Map()
     for (const run of this.#requests.slow(now)) {
       const second = this.#bestHolder(run, now)
       if (second === undefined || second.isOrigin) continue
       this.#requests.add(second, run, now)
-      this.#send(second, [run])
+      orders.set(second, [...(orders.get(second) ?? []), run])
     }
+    for (const [neighbour, runs] of orders) this.#send(neighbour, runs)
   }
 
   // ---- asking ----

@@ -66,6 +66,10 @@ export class Neighbour {
   latencyMs = 100
   /** Times in a row that it said nothing when it was asked. */
   strikes = 0
+  /** The run that it is tried with, after a strike mostly; -1 for none. */
+  triedWith = -1
+  /** Times in a row that it took back what it was asked for. */
+  takenBack = 0
   /** Until when nothing more is asked of it, ms. */
   snubbedUntil = 0
   /** When it last sent chunks, ms. */
@@ -137,10 +141,16 @@ export class Neighbour {
     return this.latencyMs * (1 + (this.outstandingBytes + bytes) / this.windowBytes)
   }
 
+  /** It sent chunks, asked for or not: it is not silent. */
+  received(now: number): void {
+    this.receivedAt = now
+    this.strikes = 0
+  }
+
   /** An answer to a request came after `latencyMs`: the window grows while answers are quick and shrinks when they wait. */
   answered(latencyMs: number, bytes: number): void {
     this.latencyMs += (latencyMs - this.latencyMs) / 4
-    this.strikes = 0
+    this.takenBack = 0
     this.snubbedUntil = 0
     if (latencyMs < 100) this.windowBytes = Math.min(MAX_WINDOW_BYTES, this.windowBytes + bytes)
     else if (latencyMs > 400) this.windowBytes = Math.max(MIN_WINDOW_BYTES, this.windowBytes - bytes / 2)
@@ -151,5 +161,11 @@ export class Neighbour {
     this.strikes++
     this.windowBytes = MIN_WINDOW_BYTES
     this.snubbedUntil = now + pauseMs * 2 ** Math.min(this.strikes - 1, 4)
+  }
+
+  /** It took back what it had announced when it was asked for it: not asked for ever longer times. */
+  tookBack(now: number, pauseMs: number): void {
+    this.snubbedUntil = now + pauseMs * 2 ** Math.min(this.takenBack, 6)
+    this.takenBack++
   }
 }

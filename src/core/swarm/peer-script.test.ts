@@ -193,7 +193,13 @@ class Player {
   }
 
   #flush(): void {
-    for (const output of this.#peer.drain()) this.#print(describe(output))
+    for (let outputs = this.#peer.drain(); outputs.length > 0; outputs = this.#peer.drain()) {
+      for (const output of outputs) {
+        this.#print(describe(output))
+        // Closing the connection is the shell's part.
+        if (output.type === 'misbehaved') this.#handle({ type: 'neighbour-down', id: output.id })
+      }
+    }
   }
 
   #print(text: string): void {

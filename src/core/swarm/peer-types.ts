@@ -84,7 +84,11 @@ export interface PeerLimits {
   readonly minRequestTimeoutMs: number
   /** Unanswered requests in a row after which a neighbour is dropped. */
   readonly maxStrikes: number
-  /** How long a neighbour that was dropped for its silence stays away, ms. */
+  /** The same for one that has never sent a chunk. */
+  readonly maxStrikesUnproven: number
+  /** Times in a row that a neighbour may take back what it announced, when it is asked for it, until it is dropped. */
+  readonly maxTakenBack: number
+  /** How long a neighbour that was dropped for its silence, or for taking back what it announced, stays away, ms. */
   readonly silentBanMs: number
   /** How often a peer without a tracker tells its neighbours of the others, ms. */
   readonly peersIntervalMs: number
@@ -111,6 +115,8 @@ export const DEFAULT_PEER_LIMITS: PeerLimits = {
   originHelpMs: 3000,
   minRequestTimeoutMs: 3000,
   maxStrikes: 3,
+  maxStrikesUnproven: 2,
+  maxTakenBack: 4,
   silentBanMs: 30_000,
   peersIntervalMs: 2000,
   wantedNeighbours: 8,

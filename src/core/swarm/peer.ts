@@ -400,7 +400,7 @@ export class SwarmPeer {
         const wasWhole = neighbour.announced.hasRange(run * runChunks, Math.min(runChunks, this.#state.contentEnd() - run * runChunks))
         if (neighbour.announced.clear(chunk) && wasWhole && !neighbour.isOrigin) availability.removeRun(run)
         neighbour.served.clear(chunk)
-        this.#downloads.refused(neighbour, run)
+        this.#downloads.refused(neighbour, run, now)
       }
       neighbour.cursor = Math.min(neighbour.cursor, ranges[i]!)
     }
@@ -559,8 +559,7 @@ export class SwarmPeer {
     this.#dropIdle(now)
     // What the origin held back may be due.
     if (this.#handOut !== undefined) for (const child of this.#children) this.#state.offer(child)
-    if (this.isDone) return
-    this.#manifest.tick(now)
+    if (!this.isDone) this.#manifest.tick(now)
     this.#downloads.tick(now)
   }
 }
