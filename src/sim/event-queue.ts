@@ -2,24 +2,30 @@
  * The simulator's agenda: a binary heap of events by time, those of one time in the order they were put in.
  */
 export class EventQueue<T> {
-  #times: number[] = []
-  #orders: number[] = []
-  #events: T[] = []
+  readonly #times: number[] = []
+  readonly #orders: number[] = []
+  readonly #events: T[] = []
   #next = 0
 
   get length(): number {
     return this.#events.length
   }
 
+  /** What is to come, in no order; a view. */
+  get pending(): readonly T[] {
+    return this.#events
+  }
+
   push(time: number, event: T): void {
-    let at = this.#events.length
+    const times = this.#times
+    let at = times.length
     const order = this.#next++
-    this.#times.push(time)
+    times.push(time)
     this.#orders.push(order)
     this.#events.push(event)
     while (at > 0) {
       const parent = (at - 1) >> 1
-      if (this.#times[parent]! <= time) break
+      if (times[parent]! <= time) break
       this.#move(parent, at)
       at = parent
     }
@@ -37,20 +43,26 @@ export class EventQueue<T> {
     const time = this.#times.pop()
     const order = this.#orders.pop()
     const event = this.#events.pop()
-    const length = this.#events.length
-    if (time === undefined || order === undefined || event === undefined || length === 0) return first
+    if (time === undefined || order === undefined || event === undefined || this.#events.length === 0) return first
+    this.#sink(time, order, event)
+    return first
+  }
+
+  /** Puts an event where the first one was, and down to its place. */
+  #sink(time: number, order: number, event: T): void {
+    const times = this.#times
+    const length = times.length
     let at = 0
     for (;;) {
       let child = 2 * at + 1
       if (child >= length) break
       if (child + 1 < length && this.#isBefore(child + 1, child)) child++
-      const childTime = this.#times[child]!
+      const childTime = times[child]!
       if (time < childTime || (time === childTime && order < this.#orders[child]!)) break
       this.#move(child, at)
       at = child
     }
     this.#set(at, time, order, event)
-    return first
   }
 
   #isBefore(a: number, b: number): boolean {

@@ -1,0 +1,64 @@
+/** Runs one scenario and says what came of it: figures that are exact for its seed, and what did not hold. */
+import type { Scenario } from './scenarios.ts'
+import { SwarmWorld } from './swarm-world.ts'
+
+export interface Figures {
+  /** Times from joining to the last chunk, over the bound. */
+  readonly median: number
+  readonly last: number
+  /** What the origin sent, over F. */
+  readonly originSent: number
+  /** The most that any zone's link to the core carried, one way, over F. */
+  readonly zoneLink: number
+  /** What arrived at those who had it, over what all peers need. */
+  readonly duplicates: number
+  /** Ranges sent to one that had said it has some of it. */
+  readonly inVain: number
+  /** Peers of those that count that lack something at the end. */
+  readonly unfinished: number
+  /** How often one dropped another. */
+  readonly dropped: number
+  readonly trace: string
+}
+
+export interface Outcome {
+  readonly figures: Figures
+  /** Sentences about what should hold and did not; none when all is well. */
+  readonly violations: readonly string[]
+}
+
+export function simulate({ options, boundMs, within, originAtMost, counted, befall }: Scenario): Outcome {
+  const world = new SwarmWorld(options)
+  befall(world, boundMs)
+  world.run(within * boundMs)
+  const times = world.hosts
+    .slice(1)
+    .filter((_, peer) => counted(peer))
+    .map((host) => (host.doneAt - host.joinedAt) / boundMs)
+    .sort((a, b) => a - b)
+  const zones = [...new Set(options.peers.map((peer) => peer.zone ?? ''))].map((zone) => world.network.zoneBytes(zone))
+  const duplicates = world.hosts.reduce((sum, { peer }) => sum + peer.status().duplicateBytes, 0)
+  const figures = {
+    median: round(times[Math.floor(times.length / 2)] ?? Infinity),
+    last: round(times.at(-1) ?? Infinity),
+    originSent: round((world.network.hosts[0]?.sentBytes ?? 0) / options.contentBytes),
+    zoneLink: round(Math.max(...zones.map(({ up, down }) => Math.max(up, down))) / options.contentBytes),
+    duplicates: round(duplicates / options.contentBytes / options.peers.length),
+    inVain: world.checks.sentInVain,
+    unfinished: times.filter((time) => !Number.isFinite(time)).length,
+    dropped: world.misbehaviours.length,
+    trace: world.network.traceHash.toString(16),
+  }
+  const violations = [...world.checks.violations]
+  if (figures.originSent > originAtMost) violations.push(`the origin sent ${figures.originSent} F; ${originAtMost} are the limit`)
+  return { figures, violations }
+}
+
+export function describe(figures: Figures): string {
+  const { median, last, originSent, zoneLink, duplicates, inVain, unfinished, dropped, trace } = figures
+  return `median ${median} of the bound, last ${last}, origin ${originSent} F, busiest zone link ${zoneLink} F, duplicates ${duplicates}, in vain ${inVain}, unfinished ${unfinished}, dropped ${dropped}, trace ${trace}`
+}
+
+function round(value: number): number {
+  return Number.isFinite(value) ? Math.round(value * 10_000) / 10_000 : -1
+}
