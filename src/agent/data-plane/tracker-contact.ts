@@ -33,15 +33,15 @@ export class TrackerContact {
 
   /** Dials the next address; never rejects. */
   async connect(): Promise<void> {
-    const { addresses, dial, onUp } = this.#options
+    const { addresses } = this.#options
     if (addresses.length === 0 || this.#isEnded) return
     const address = addresses[this.#tries++ % addresses.length]!
     try {
-      const link = await dial(address)
+      const link = await this.#options.dial(address)
       if (this.#isEnded) return
       this.#link = link
       this.#tries = 0
-      onUp(link)
+      this.#options.onUp(link)
     } catch {
       // Unreachable now: the swarm goes on without it, and it is tried again.
       if (!this.#isEnded) this.lost()
