@@ -76,8 +76,11 @@ const GOOD_PERIODS = 5
 /** A peer is weak when it says for this long that it does not send what it should; reports this far apart are of one kind, ms. */
 const OVERLOADED_MS = 900
 const OVERLOADED_PAUSE_MS = 700
-/** After how long a weak peer is tried again, ms. */
-const WEAK_MS = 15_000
+/** A parent that has so many runs more than a child to which it comes late keeps them from it. */
+const WITHHELD_RUNS = 16
+/** After how long a weak peer is tried again, and how long after another one, ms. */
+const WEAK_MS = 60_000
+const RETRY_PAUSE_MS = 3000
 /** Each time that a peer is demoted again, it waits so many times longer. */
 const PATIENCE = 4
 
@@ -113,6 +116,8 @@ export class SwarmTracker {
   readonly #peers: Map<string, Tracked> = new Map()
   readonly #banned: Set<string> = new Set()
   readonly #outputs: TrackerOutput[] = []
+  /** When a weak peer was last tried again, ms. */
+  #retriedAt: number = -Infinity
   #medianRate = 0
   #medianAt: number = -Infinity
   /** Ids in the order of joining, for picking extra neighbours. */
@@ -233,10 +238,10 @@ export class SwarmTracker {
     this.#forest.reparent(peer.node, stripe)
   }
 
-  /** Whether a peer that gets enough leaves more children without it than it has slots: those that it had, and those that came after. */
+  /** Whether a peer that gets enough leaves more children without than it has slots: those that it had, and those that came after. */
   #complained(parent: Tracked, child: Tracked, now: number): boolean {
     const { complaints } = parent
-    complaints.set(child.id, now)
+    if (parent.haveBytes > child.haveBytes + WITHHELD_RUNS * this.#options.runBytes) complaints.set(child.id, now)
     for (const [id, at] of complaints) if (now - at > 4 * this.#limits.reparentPauseMs) complaints.delete(id)
     return complaints.size > this.#limits.stripes && (parent.isComplete || parent.rate > GOOD_SHARE * this.#medianRate)
   }
@@ -250,10 +255,16 @@ export class SwarmTracker {
     peer.ratedBytes = peer.haveBytes
     this.#updateMedian(now)
     peer.goodPeriods = peer.rate > GOOD_SHARE * this.#medianRate ? peer.goodPeriods + 1 : 0
-    if (peer.node.canPassOn) return
+    if (!peer.node.canPassOn && this.#isOver(peer, now)) this.#forest.restore(peer.node)
+  }
+
+  /** Whether a leaf is to be tried as an inner node again. How much a weak one would send shows only then; so one at a time. */
+  #isOver(peer: Tracked, now: number): boolean {
     const patience = PATIENCE ** (peer.demotions - 1)
-    const isOver = peer.node.isSlow ? peer.goodPeriods >= GOOD_PERIODS * patience : now - peer.demotedAt > WEAK_MS * patience
-    if (isOver) this.#forest.restore(peer.node)
+    if (peer.node.isSlow) return peer.goodPeriods >= GOOD_PERIODS * patience
+    if (now - peer.demotedAt < WEAK_MS * patience || now - this.#retriedAt < RETRY_PAUSE_MS) return false
+    this.#retriedAt = now
+    return true
   }
 
   #updateMedian(now: number): void {
