@@ -21,8 +21,6 @@ interface Asked {
 
 /** A peer that sends less than this is of no use to anyone, bytes per ms. */
 const USEFUL_RATE = 32
-/** Who has never sent anything and was silent for this long has still to send one run when all that it was asked for came from others, ms. */
-const DOUBT_MS = 300
 /** How long nothing is asked of a neighbour that took back what it was asked for, the first time, ms. */
 const TAKEN_BACK_PAUSE_MS = 100
 
@@ -82,7 +80,8 @@ export class Requests {
     for (const other of state.neighbours.values()) {
       const askedAt = other.outstanding.get(run)
       if (askedAt === undefined || other.triedWith === run) continue
-      if (isUnproven(other) && other.triedWith < 0 && now - askedAt >= DOUBT_MS) {
+      if (isUnproven(other) && other.triedWith < 0 && now - askedAt >= this.#timeoutMs(other) / 2) {
+        // It has still to send this one, so that its silence shows however soon others bring everything.
         other.triedWith = run
         continue
       }
@@ -135,7 +134,7 @@ export class Requests {
   /** Takes back what has waited for too long; whether the neighbour was dropped for it. */
   #isGivenUp(neighbour: Neighbour, now: number): boolean {
     const state = this.#state
-    const timeoutMs = Math.max(state.limits.minRequestTimeoutMs, 6 * neighbour.latencyMs)
+    const timeoutMs = this.#timeoutMs(neighbour)
     const isSilent = now - neighbour.receivedAt > timeoutMs
     const patienceMs = isSilent ? timeoutMs : 4 * timeoutMs
     const { triedWith } = neighbour
@@ -168,6 +167,10 @@ export class Requests {
     neighbour.outstandingBytes += state.runBytes(chosen)
     this.count++
     state.send(neighbour.id, { type: 'request', ranges: state.rangesOf([chosen]) })
+  }
+
+  #timeoutMs(neighbour: Neighbour): number {
+    return Math.max(this.#state.limits.minRequestTimeoutMs, 6 * neighbour.latencyMs)
   }
 
   #forget(neighbour: Neighbour, run: number): void {
