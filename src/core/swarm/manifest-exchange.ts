@@ -35,10 +35,12 @@ export class ManifestExchange {
     return !this.#state.content.isComplete && this.#parent === neighbour.id
   }
 
-  /** The plan or the neighbours changed: the parent of the first stripe, or whoever there is, sends the manifest. */
+  /** The plan or the neighbours changed: the parent of the first stripe sends the manifest; where none is planned, whoever came first. */
   prefer(neighbour: Neighbour, now: number): void {
-    const { parents } = this.#state
-    if (parents.length > 0 && (parents[0] ?? neighbour.id) === neighbour.id && !this.#isStalled) this.#choose(neighbour.id, now)
+    const { parents, neighbours } = this.#state
+    if (parents.length === 0 || this.#isStalled) return
+    const isServed = this.#parent !== undefined && neighbours.has(this.#parent)
+    if (parents[0] === neighbour.id || (parents[0] === undefined && !isServed)) this.#choose(neighbour.id, now)
   }
 
   accept(part: ManifestPart): WireError | undefined {
