@@ -26,7 +26,7 @@ export class Neighbour {
   isOrigin = false
   /** Chunks it has announced. */
   readonly announced: Bitfield
-  /** Chunks it has announced or was sent: nothing of these is sent unasked. */
+  /** Chunks it has announced, was sent, or gets from others, and has not asked for since: these are not sent. */
   readonly served: Bitfield
 
   /** What it wants sent unasked. */

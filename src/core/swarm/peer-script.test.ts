@@ -262,11 +262,15 @@ function describeMessage(message: Extract<PeerOutput, { type: 'send' }>['message
   }
 }
 
-/** `0-3`, `7`; other words are no ranges. */
+/** `0-3`, `7`, and `0-9/2` for every second one from 0 to 9; other words are no ranges. */
 function parseRanges(words: readonly string[]): number[] {
   return words.flatMap((word) => {
-    const [, first, last] = /^(\d+)(?:-(\d+))?$/.exec(word) ?? []
-    return first === undefined ? [] : [Number(first), Number(last ?? first) - Number(first) + 1]
+    const [, from, to, step] = /^(\d+)(?:-(\d+))?(?:\/(\d+))?$/.exec(word) ?? []
+    if (from === undefined) return []
+    const first = Number(from)
+    const count = Number(to ?? from) - first + 1
+    if (step === undefined) return [first, count]
+    return Array.from({ length: Math.ceil(count / Number(step)) }, (_, i) => [first + i * Number(step), 1]).flat()
   })
 }
 

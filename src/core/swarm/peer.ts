@@ -21,7 +21,7 @@ import { ManifestExchange } from './manifest-exchange.ts'
 import { Neighbour, type Subscription } from './neighbour.ts'
 import { PeerState } from './peer-state.ts'
 import type { PeerInput, PeerLimits, PeerOptions, PeerOutput, PeerStatus } from './peer-types.ts'
-import { noteAsked, noteCancelled, pushFresh, takeNext, type ChunkRange } from './upload.ts'
+import { noteAsked, noteServed, pushFresh, takeNext, type ChunkRange } from './upload.ts'
 
 /** Chunk indices that a neighbour may announce beyond what the manifest knows so far. */
 const MAX_CHUNKS = 4 * 1024 * 1024
@@ -347,7 +347,7 @@ export class SwarmPeer {
         }
         return this.#state.offer(neighbour)
       case 'cancel':
-        return noteCancelled(neighbour, message.ranges, this.#state.content.knownChunks)
+        return noteServed(neighbour, message.ranges, this.#state.content.knownChunks)
       case 'subscribe':
         return this.#theirSubscription(neighbour, message, message.manifestFrom, now)
       case 'clear':
@@ -380,10 +380,10 @@ export class SwarmPeer {
     if (end > chunks) return this.misbehaved(neighbour.id, 'it announced chunks past the end of the content')
     neighbour.grow(end)
     availability.grow(end)
+    noteServed(neighbour, ranges, end)
     for (let i = 0; i < ranges.length; i += 2) {
       const first = ranges[i]!
       const count = ranges[i + 1]!
-      neighbour.served.setRange(first, count)
       this.#handOut?.elsewhere(first, count)
       if (neighbour.isOrigin) neighbour.announced.setRange(first, count)
       else availability.announce(neighbour.announced, first, count, chunks, now)

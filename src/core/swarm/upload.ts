@@ -41,27 +41,23 @@ export function pushFresh(child: Neighbour, subscription: Subscription, first: n
 
 /** Notes what a neighbour asks for, as far as it can be here; false when it asks for more than anyone may. */
 export function noteAsked(neighbour: Neighbour, ranges: Ranges, known: number): boolean {
-  for (let i = 0; i < ranges.length; i += 2) {
-    const end = Math.min(ranges[i]! + ranges[i + 1]!, known)
-    if (end > ranges[i]!) neighbour.asked.push(ranges[i]!, end - ranges[i]!)
-  }
-  return neighbour.asked.length <= MAX_ASKED
-}
-
-/** A neighbour no longer wants these ranges, asked for or unasked. */
-export function noteCancelled(neighbour: Neighbour, ranges: Ranges, known: number): void {
+  const { served, asked } = neighbour
   for (let i = 0; i < ranges.length; i += 2) {
     const first = ranges[i]!
     const end = Math.min(first + ranges[i + 1]!, known)
     if (end <= first) continue
-    neighbour.served.setRange(first, end - first)
-    if (neighbour.asked.length === 0) continue
-    const kept: number[] = []
-    for (let j = 0; j < neighbour.asked.length; j += 2) {
-      const from = neighbour.asked[j]!
-      if (from < first || from >= end) kept.push(from, neighbour.asked[j + 1]!)
-    }
-    neighbour.asked = kept
+    asked.push(first, end - first)
+    // It lacks them, whatever was sent before or was to come from others.
+    for (let chunk = served.nextSet(first); chunk < end; chunk = served.nextSet(chunk + 1)) served.clear(chunk)
+  }
+  return asked.length <= MAX_ASKED
+}
+
+/** A neighbour has these ranges, or gets them from others: they are sent neither unasked nor because it asked for them before. */
+export function noteServed(neighbour: Neighbour, ranges: Ranges, known: number): void {
+  for (let i = 0; i < ranges.length; i += 2) {
+    const end = Math.min(ranges[i]! + ranges[i + 1]!, known)
+    if (end > ranges[i]!) neighbour.served.setRange(ranges[i]!, end - ranges[i]!)
   }
 }
 
@@ -74,6 +70,12 @@ export function noteCancelled(neighbour: Neighbour, ranges: Ranges, known: numbe
  * @param holdFrom chunks from here on are held back
  */
 export function takeNext(neighbour: Neighbour, have: Bitfield, known: number, runChunks: number, holdFrom: number): ChunkRange | undefined {
+  const range = chooseNext(neighbour, have, known, runChunks, holdFrom)
+  if (range !== undefined) neighbour.served.setRange(range.firstChunk, range.count)
+  return range
+}
+
+function chooseNext(neighbour: Neighbour, have: Bitfield, known: number, runChunks: number, holdFrom: number): ChunkRange | undefined {
   const isAskedsTurn = neighbour.freshInTurn >= FRESH_PER_ASKED
   const first = isAskedsTurn ? takeAsked(neighbour, have, runChunks) : takeFresh(neighbour, have, runChunks, holdFrom)
   if (first !== undefined) {
@@ -86,21 +88,22 @@ export function takeNext(neighbour: Neighbour, have: Bitfield, known: number, ru
 }
 
 function takeAsked(neighbour: Neighbour, have: Bitfield, runChunks: number): ChunkRange | undefined {
-  const { asked } = neighbour
+  const { asked, served } = neighbour
   while (asked.length > 0) {
     const end = asked[0]! + asked[1]!
-    const first = have.nextSet(asked[0]!)
+    let first = have.nextSet(asked[0]!)
+    while (first < end && served.has(first)) first = have.nextSet(served.nextClear(first))
     if (first >= end) {
       asked.splice(0, 2)
       continue
     }
-    const count = Math.min(end, have.nextClear(first), (Math.floor(first / runChunks) + 1) * runChunks) - first
+    const runEnd = (Math.floor(first / runChunks) + 1) * runChunks
+    const count = Math.min(end, runEnd, have.nextClear(first), served.nextSet(first)) - first
     if (first + count >= end) asked.splice(0, 2)
     else {
       asked[0] = first + count
       asked[1] = end - first - count
     }
-    neighbour.served.setRange(first, count)
     return { firstChunk: first, count }
   }
   return undefined
@@ -124,7 +127,6 @@ function takeFresh(neighbour: Neighbour, have: Bitfield, runChunks: number, hold
     }
     neighbour.compactFresh()
     if (to === from) continue
-    neighbour.served.setRange(from, to - from)
     return { firstChunk: from, count: to - from }
   }
   return undefined
@@ -150,7 +152,6 @@ function takeScanned(neighbour: Neighbour, have: Bitfield, below: number, runChu
     }
     const end = Math.min(runEnd, limit, chunk + runChunks, have.nextClear(chunk), served.nextSet(chunk))
     neighbour.cursor = end
-    served.setRange(chunk, end - chunk)
     return { firstChunk: chunk, count: end - chunk }
   }
   neighbour.cursor = Math.max(neighbour.cursor, Math.min(chunk, limit))
