@@ -1,0 +1,167 @@
+/** Connections between real sockets on loopback; the other side is either `Links` too, or bytes written by hand. */
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { connect, type AddressInfo, createServer, type Socket } from 'node:net'
+import test, { type TestContext } from 'node:test'
+import { encodeFrame, FRAME_TYPES, writeFrameHeader, type SwarmMessage } from '../../core/swarm/frames.ts'
+import { Writer } from '../../core/wire/writer.ts'
+import { isPolycastError } from '../errors.ts'
+import { Links } from './links.ts'
+import { type Link, PROTOCOL_VERSION } from './link.ts'
+import { RateLimit } from './rate-limit.ts'
+import { Payload } from './slabs.ts'
+
+const SWARM = 'ab'.repeat(32)
+const WINDOW_BYTES = 256 * 1024
+
+/** A node's connections, and what came over them. */
+class TestNode {
+  readonly links: Links
+  readonly messages: SwarmMessage[] = []
+  readonly closed: string[] = []
+  room = 0
+  receivedBytes = 0
+  address = ''
+  last: Link | undefined
+
+  private constructor(name: string) {
+    this.links = new Links({
+      self: () => ({ name, address: this.address, instance: Buffer.alloc(16, name) }),
+      minWindowBytes: 64 * 1024,
+      maxWindowBytes: WINDOW_BYTES,
+      dialTimeoutMs: 2000,
+      downloadLimit: new RateLimit(0, () => 0),
+      now: () => performance.now(),
+      owner: {
+        onHello: (link) => (this.last = link),
+        onMessage: (_link, _swarmId, message) => {
+          if (message.type === 'data') this.receivedBytes += message.payload.length
+          else this.messages.push(message)
+        },
+        onCall: () => undefined,
+        onRoom: () => this.room++,
+        onClose: (_link, reason) => this.closed.push(reason),
+      },
+    })
+  }
+
+  static async open(t: TestContext, name: string): Promise<TestNode> {
+    const node = new TestNode(name)
+    node.address = `127.0.0.1:${await node.links.listen('127.0.0.1', 0)}`
+    t.after(() => node.links.close())
+    return node
+  }
+}
+
+async function until(what: string, condition: () => boolean): Promise<void> {
+  for (let tries = 0; !condition(); tries++) {
+    assert.ok(tries < 5000, `it never happened: ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, 2))
+  }
+}
+
+function frame(frameType: number, body: Uint8Array, channel = 0): Buffer {
+  const bytes = Buffer.alloc(8 + body.length)
+  writeFrameHeader(bytes, 0, body.length, frameType, channel)
+  bytes.set(body, 8)
+  return bytes
+}
+
+function hello(name: string, version = PROTOCOL_VERSION): Buffer {
+  const body = new Writer(64)
+  body.varint(version)
+  body.text(name)
+  body.text('127.0.0.1:1')
+  body.bytes(Buffer.alloc(16, name))
+  return frame(FRAME_TYPES.hello, body.finish())
+}
+
+/** A connection to a node over which the test says what it likes. */
+async function speakTo(node: TestNode, t: TestContext, ...bytes: Uint8Array[]): Promise<Socket> {
+  const socket = connect({ host: '127.0.0.1', port: Number(node.address.split(':')[1]) })
+  t.after(() => socket.destroy())
+  socket.on('error', () => undefined)
+  await once(socket, 'connect')
+  for (const piece of bytes) socket.write(piece)
+  return socket
+}
+
+test('two nodes know each other by name, and what one says about a content the other hears', async (t) => {
+  const [a, b] = [await TestNode.open(t, 'a'), await TestNode.open(t, 'b')]
+  const link = await a.links.dial(b.address)
+  assert.equal(link.name, 'b')
+  assert.equal(await a.links.dial(b.address), link, 'one connection is enough')
+  link.send(SWARM, { type: 'have', ranges: [0, 5] })
+  await until('b hears it', () => b.messages.some(({ type }) => type === 'have'))
+  assert.equal(b.links.byName('a')?.name, 'a')
+  assert.equal(await b.links.dial(a.address), b.last, 'the way back is the same connection')
+})
+
+test('no more than the window is under way; acknowledgements make room, and it is told once', async (t) => {
+  const [a, b] = [await TestNode.open(t, 'a'), await TestNode.open(t, 'b')]
+  const link = await a.links.dial(b.address)
+  let sent = 0
+  for (; link.hasRoom(); sent += 32 * 1024) link.sendData(SWARM, sent / 1024, 1, new Payload(Buffer.alloc(32 * 1024)))
+  assert.ok(sent > 0 && sent <= WINDOW_BYTES + 32 * 1024, `${sent} bytes under way`)
+  await until('all is acknowledged', () => b.receivedBytes === sent && link.hasRoom())
+  assert.equal(a.room, 1)
+})
+
+test('who reads nothing is given up; what it left unread is bounded', async (t) => {
+  const server = createServer((socket) => {
+    socket.on('error', () => undefined)
+    socket.pause()
+    socket.write(hello('deaf'))
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.after(() => server.close())
+  const a = await TestNode.open(t, 'a')
+  const link = await a.links.dial(`127.0.0.1:${(server.address() as AddressInfo).port}`)
+  const ranges = Array.from({ length: 1024 }, (_, k) => (k % 2 === 0 ? k : 1))
+  for (let i = 0; i < 100_000 && !link.isClosed; i++) link.send(SWARM, { type: 'have', ranges })
+  assert.deepEqual(a.closed, ['it does not read what it is sent'])
+})
+
+const open = encodeFrame(3, { type: 'open', swarmId: Buffer.from(SWARM, 'hex') })
+const cases: [what: string, bytes: Uint8Array[], reason: RegExp][] = [
+  ['something before its hello', [frame(FRAME_TYPES.ping, Buffer.alloc(8))], /before hello/],
+  ['another version', [hello('x', 99)], /speaks version 99/],
+  ['half a hello', [frame(FRAME_TYPES.hello, Buffer.from([1, 200]))], /hello is not understood/],
+  ['hello twice', [hello('x'), hello('x')], /hello is not understood/],
+  ['a channel that it did not open', [hello('x'), encodeFrame(7, { type: 'have', ranges: [0, 1] })], /had not opened/],
+  ['a length beyond its type', [hello('x'), Buffer.from([0xff, 0xff, 0xff, 0xff, FRAME_TYPES.have, 0, 0, 0])], /at most/],
+  ['nonsense about a content', [hello('x'), open, frame(FRAME_TYPES.have, Buffer.from([9, 0xff]), 3)], /it sent /],
+  [
+    'an acknowledgement of what it was never sent',
+    [hello('x'), frame(FRAME_TYPES.ack, Buffer.from([0, 0, 9, 9]))],
+    /more than it was sent/,
+  ],
+  ['an acknowledgement without a number', [hello('x'), frame(FRAME_TYPES.ack, Buffer.from([1]))], /acknowledgement is not understood/],
+]
+for (const [what, bytes, reason] of cases) {
+  test(`who says ${what} is cut off and told why`, async (t) => {
+    const node = await TestNode.open(t, 'n')
+    const socket = await speakTo(node, t, ...bytes)
+    const answer: Buffer[] = []
+    socket.on('data', (piece: Buffer) => answer.push(piece))
+    await once(socket, 'close')
+    assert.match(Buffer.concat(answer).toString('latin1'), reason)
+    assert.equal(node.links.count, 0)
+    // Who never said a name is nobody to the rest of the node.
+    for (const told of node.closed) assert.match(told, reason)
+  })
+}
+
+test('nobody there, and nobody that answers, are errors that name the address', async (t) => {
+  const a = await TestNode.open(t, 'a')
+  const named = (error: unknown): boolean => isPolycastError(error, 'member-unreachable') && error.message.includes('127.0.0.1:')
+  await assert.rejects(a.links.dial('127.0.0.1:1'), named)
+  await assert.rejects(a.links.dial('nonsense:port'), (error) => isPolycastError(error, 'member-unreachable'))
+  const rude = createServer((socket) => socket.destroy())
+  rude.listen(0, '127.0.0.1')
+  await once(rude, 'listening')
+  t.after(() => rude.close())
+  await assert.rejects(a.links.dial(`127.0.0.1:${(rude.address() as AddressInfo).port}`), named)
+  assert.equal(a.links.count, 0)
+})
