@@ -87,8 +87,7 @@ const JOIN_AT = [0, 0, 0.3, 0.6, 1, 1.5]
 function crashAndRestart(world: SwarmWorld, boundMs: number): void {
   for (let peer = 1; peer < FEW; peer += 6) {
     const at = boundMs * (0.1 + (0.7 * peer) / FEW)
-    world.network.at(at, () => world.crash(peer + 1, peer % 12 === 1))
-    world.network.at(at + 0.4 * boundMs, () => world.restart(peer + 1))
+    world.network.at(at, () => world.outage(peer + 1, peer % 12 === 1, 0.4 * boundMs))
   }
 }
 

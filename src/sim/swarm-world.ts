@@ -83,20 +83,26 @@ export class SwarmWorld {
 
   // ---- what befalls them ----
 
-  /** The host with this index is gone: a process that ends closes its connections, a machine that loses power (`isSilent`) doesn't. */
+  /** The host with this index is gone for good: a process that ends closes its connections, a machine that loses power (`isSilent`) doesn't. */
   crash(index: number, isSilent = false): void {
     this.#awaited.delete(index)
-    this.hosts[index]!.stop()
-    this.network.crash(index, isSilent)
+    this.#stop(index, isSilent)
   }
 
-  /** A host that is gone starts again, with what it had. */
-  restart(index: number): void {
+  /** The host is gone as in `crash`, and starts again after some time with what it had. */
+  outage(index: number, isSilent: boolean, forMs: number): void {
     const host = this.hosts[index]!
-    if (this.isExpected(host) && !host.disk.isFull()) this.#awaited.add(index)
-    this.checks.restarted(host)
-    this.network.restart(index)
-    host.start(this.network.now)
+    this.#stop(index, isSilent)
+    this.network.at(this.network.now + forMs, (now) => {
+      this.network.restart(index)
+      host.start(now)
+    })
+  }
+
+  #stop(index: number, isSilent: boolean): void {
+    this.hosts[index]!.stop()
+    this.checks.stopped(this.hosts[index]!)
+    this.network.crash(index, isSilent)
   }
 
   /** From now on these hosts and the others don't reach each other, for so long. */

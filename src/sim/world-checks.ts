@@ -86,7 +86,7 @@ export class WorldChecks {
     this.#said[host.index]?.delete(other)
   }
 
-  restarted(host: SwarmHost): void {
+  stopped(host: SwarmHost): void {
     this.#said[host.index]?.clear()
   }
 

@@ -17,6 +17,30 @@ export async function checkSimulator(context: Context): Promise<PartResult> {
   return await runProgram(context, 'dist/sim/main.js', ['check'])
 }
 
+/** Scenarios with failures, loss and chance in them that take a second each. */
+const TRACED_SCENARIOS = ['loss', 'crashes', 'growing']
+
+/** The simulator's runs are the same, event for event, on this Node and on another one. */
+export async function checkSameTraces(context: Context, otherNode: string): Promise<PartResult> {
+  const here = await tracesOf(context, process.execPath)
+  const there = await tracesOf(context, otherNode)
+  const isSame = here.length === TRACED_SCENARIOS.length && here.join() === there.join()
+  const what = `traces of ${TRACED_SCENARIOS.join(', ')}`
+  process.stdout.write(
+    `  ${isSame ? 'the same' : 'FAILED: different'} ${what}: ${here.join(' ')}${isSame ? '' : ` here, ${there.join(' ')} there`}\n`,
+  )
+  return verdict(isSame)
+}
+
+async function tracesOf(context: Context, node: string): Promise<string[]> {
+  const limitMs = Math.min(PROGRAM_LIMIT_MS, Math.max(1, context.deadline - performance.now()))
+  const child = await runChild(node, [path.join(context.root, 'dist/sim/main.js'), 'run', ...TRACED_SCENARIOS], {
+    cwd: context.root,
+    limitMs,
+  })
+  return [...child.output.matchAll(/ trace ([0-9a-f]+)/g)].map((match) => match[1]!)
+}
+
 async function runProgram(context: Context, file: string, args: readonly string[]): Promise<PartResult> {
   const script = path.join(context.root, file)
   if (!existsSync(script)) return notRun(`${file} does not exist yet`)

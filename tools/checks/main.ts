@@ -2,7 +2,7 @@
  * The project's checks, in parts from cheap to dear, and their sum on the last line: `N passed, N failed, N skipped`. A part that
  * did not run is said when its turn comes and again at the end, since a check that silently isn't there is one that always passes.
  */
-import { checkDocs, checkSimulator } from './built.ts'
+import { checkDocs, checkSameTraces, checkSimulator } from './built.ts'
 import { killChildren } from './child.ts'
 import { newerNode } from './newer-node.ts'
 import { addResults, notRun, verdict, type Context, type Part, type PartResult } from './part.ts'
@@ -39,7 +39,7 @@ const PARTS: readonly Part[] = [
   { name: 'sim', title: 'simulator figures', run: checkSimulator },
   { name: 'process', title: 'tests with real processes', run: runProcessTests },
   { name: 'testbed', title: 'tests on hosts in network namespaces', run: runTestbedTests },
-  { name: 'newer', title: 'the pure tests and one process test on a newer Node', run: runOnNewerNode },
+  { name: 'newer', title: 'the pure tests, one process test and some simulated swarms on a newer Node', run: runOnNewerNode },
 ]
 
 /** Runs the parts asked for, or all; @returns the exit code: 0 only when nothing failed. */
@@ -125,6 +125,7 @@ async function runOnNewerNode(context: Context): Promise<PartResult> {
   return addResults([
     await runPure(context, await pureTests(context), node.binary),
     await runEach(context, first === undefined ? [] : [first], 1, node.binary),
+    await checkSameTraces(context, node.binary),
   ])
 }
 
