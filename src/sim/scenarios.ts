@@ -140,6 +140,12 @@ export const SCENARIOS: readonly Scenario[] = [
     (peer) => ({ ...even(), ...(hasSlowDisk(peer) ? { diskBytesPerSec: RATE / 5 } : {}) }),
   ),
   failing('growing', 'the source brings half of the rate, and receivers follow it', { options: { sourceBytesPerSec: RATE / 2 } }),
+  failing('liars', 'every tenth peer announces everything and sends nothing', {
+    options: { behaviour: (peer) => (isBad(peer) ? 'liar' : 'honest') },
+    within: 4,
+    originAtMost: 2.5,
+    counted: (peer) => !isBad(peer),
+  }),
   failing('silent', 'every tenth peer takes and never sends', {
     options: { behaviour: (peer) => (isBad(peer) ? 'silent' : 'honest') },
     within: 4,

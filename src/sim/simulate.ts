@@ -12,10 +12,10 @@ export interface Figures {
   readonly zoneLink: number
   /** What arrived at those who had it, over what all peers need. */
   readonly duplicates: number
-  /** Ranges sent to one that had said it has some of it. */
-  readonly inVain: number
   /** Peers of those that count that lack something at the end. */
   readonly unfinished: number
+  /** The least that one of them has, over F. */
+  readonly leastHeld: number
   /** How often one dropped another. */
   readonly dropped: number
   readonly trace: string
@@ -31,11 +31,8 @@ export function simulate({ options, boundMs, within, originAtMost, counted, befa
   const world = new SwarmWorld(options)
   befall(world, boundMs)
   world.run(within * boundMs)
-  const times = world.hosts
-    .slice(1)
-    .filter((_, peer) => counted(peer))
-    .map((host) => (host.doneAt - host.joinedAt) / boundMs)
-    .sort((a, b) => a - b)
+  const hosts = world.hosts.slice(1).filter((_, peer) => counted(peer))
+  const times = hosts.map((host) => (host.doneAt - host.joinedAt) / boundMs).sort((a, b) => a - b)
   const zones = [...new Set(options.peers.map((peer) => peer.zone ?? ''))].map((zone) => world.network.zoneBytes(zone))
   const duplicates = world.hosts.reduce((sum, { peer }) => sum + peer.status().duplicateBytes, 0)
   const figures = {
@@ -44,8 +41,8 @@ export function simulate({ options, boundMs, within, originAtMost, counted, befa
     originSent: round((world.network.hosts[0]?.sentBytes ?? 0) / options.contentBytes),
     zoneLink: round(Math.max(...zones.map(({ up, down }) => Math.max(up, down))) / options.contentBytes),
     duplicates: round(duplicates / options.contentBytes / options.peers.length),
-    inVain: world.checks.sentInVain,
     unfinished: times.filter((time) => !Number.isFinite(time)).length,
+    leastHeld: round(Math.min(...hosts.map(({ disk }) => disk.count / disk.length))),
     dropped: world.misbehaviours.length,
     trace: world.network.traceHash.toString(16),
   }
@@ -55,8 +52,8 @@ export function simulate({ options, boundMs, within, originAtMost, counted, befa
 }
 
 export function describe(figures: Figures): string {
-  const { median, last, originSent, zoneLink, duplicates, inVain, unfinished, dropped, trace } = figures
-  return `median ${median} of the bound, last ${last}, origin ${originSent} F, busiest zone link ${zoneLink} F, duplicates ${duplicates}, in vain ${inVain}, unfinished ${unfinished}, dropped ${dropped}, trace ${trace}`
+  const { median, last, originSent, zoneLink, duplicates, unfinished, leastHeld, dropped, trace } = figures
+  return `median ${median} of the bound, last ${last}, origin ${originSent} F, busiest zone link ${zoneLink} F, duplicates ${duplicates}, unfinished ${unfinished} (least held ${leastHeld} F), dropped ${dropped}, trace ${trace}`
 }
 
 function round(value: number): number {

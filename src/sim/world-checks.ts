@@ -3,8 +3,9 @@
  * not by what they think of it.
  *
  * Safety, at every step: nothing is written that fails its hash, lies beyond the content or was there already; nobody counts a chunk as
- * here that was not written, or is complete without all of them; nobody sends what it lacks; nobody is dropped for what it sent unless
- * it misbehaves. Bounds, at every sample: bytes are conserved, and queues and tables keep to their limits.
+ * here that was not written, or is complete without all of them; nobody sends what it lacks, or what the receiver has said it has and
+ * has not asked for since; nobody is dropped for what it sent unless it misbehaves. Bounds, at every sample: bytes are conserved, and
+ * queues and tables keep to their limits.
  * Liveness, at the end: what the live nodes hold together, each of them holds; and where that is not everything, they are still: no
  * chunk has come for a while, which is what the agent ends a transfer by that cannot go on, and next to nothing is sent.
  */
@@ -36,8 +37,6 @@ const MOST_EVENTS_PER_NODE = 512
 
 export class WorldChecks {
   readonly violations: string[] = []
-  /** Ranges sent to a node that had said it has some of it, and had not asked for it since. */
-  sentInVain = 0
   readonly #world: SwarmWorld
   /** By node, then by its neighbour: the chunks that the neighbour has said it has. */
   readonly #said: Map<number, Bitfield>[] = []
@@ -93,7 +92,9 @@ export class WorldChecks {
   /** A node sends chunks. */
   uploaded(host: SwarmHost, to: number, { firstChunk, count }: ChunkRange): void {
     const said = this.#world.hosts[to]!.behaviour === 'honest' ? this.#said[host.index]?.get(to) : undefined
-    if (said !== undefined && said.nextSet(firstChunk) < firstChunk + count) this.sentInVain++
+    if (said !== undefined && said.nextSet(firstChunk) < firstChunk + count) {
+      this.#violated(`${host.id} sent chunk ${said.nextSet(firstChunk)} to n${to}, which had said that it has it`)
+    }
     if (!host.disk.hasRange(firstChunk, count)) this.#violated(`${host.id} sent chunks from ${firstChunk} on, which it lacks`)
   }
 
