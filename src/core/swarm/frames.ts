@@ -266,7 +266,7 @@ export function decodeBody(frameType: number, body: Uint8Array): SwarmMessage | 
   const input = new Reader(body)
   const message = readBody(frameType, input)
   if (isWireError(message)) return message
-  if (input.failed) return wireError('disconnect', 'a frame that ends before its fields do')
+  if (input.failed) return wireError('disconnect', 'a frame that ends before its fields do, or has one that is longer than it may be')
   if (!input.done()) return wireError('disconnect', 'a frame with bytes left over')
   return message
 }
@@ -307,7 +307,7 @@ function readBody(frameType: number, input: Reader): SwarmMessage | WireError {
       const address = input.text(MAX_ID_BYTES)
       const zone = input.text(MAX_ID_BYTES)
       const haveBytes = input.varint()
-      const isComplete = input.u8() === 1
+      const isComplete = readFlag(input)
       const lateStripes = readList(input, MAX_STRIPES, () => input.u8())
       const slowPeers = readList(input, MAX_PEERS, () => input.text(MAX_ID_BYTES))
       const lostPeers = readList(input, MAX_PEERS, () => input.text(MAX_ID_BYTES))
@@ -341,7 +341,7 @@ function readPlan(input: Reader): PlanMessage | WireError {
   const peers = readList(input, MAX_PEERS, () => ({
     id: input.text(MAX_ID_BYTES),
     address: input.text(MAX_ID_BYTES),
-    isOrigin: input.u8() === 1,
+    isOrigin: readFlag(input),
   }))
   if (parents.some((parent) => parent >= peers.length)) return wireError('disconnect', 'a plan that names a parent it does not list')
   return { type: 'plan', runChunks, stripes, parents, peers }
@@ -392,6 +392,13 @@ export function* splitRanges(ranges: Ranges): Generator<Ranges> {
 function writeList<T>(out: Writer, list: readonly T[], write: (item: T) => void): void {
   out.varint(list.length)
   for (const item of list) write(item)
+}
+
+/** 0 or 1, so that each value has one encoding. */
+function readFlag(input: Reader): boolean {
+  const value = input.u8()
+  if (value > 1) input.fail()
+  return value === 1
 }
 
 function readList<T>(input: Reader, most: number, read: () => T): T[] {
