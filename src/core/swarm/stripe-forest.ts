@@ -43,6 +43,9 @@ export interface ForestOptions {
 }
 
 const MAX_CROSSING_CHILDREN = 2
+/** How far room is made for one node, and how many of those with free slots are looked at for a swap. */
+const MAX_MOVES = 16
+const MAX_SWAP_TRIES = 4
 /** How much deeper a place may be before a lent slot is preferred. */
 const LENDING_DEPTH = 3
 const FAR = 1e4
@@ -191,11 +194,14 @@ export class StripeForest {
     for (const node of nodes.sort((a, b) => rank(a) - rank(b))) this.#attach(node, stripe)
   }
 
-  #attach(node: ForestNode, stripe: number): void {
+  /** Finds a place for a node that has none; to make room, others are moved at most `moves` times one after the other. */
+  #attach(node: ForestNode, stripe: number, moves: number = MAX_MOVES): void {
     const parent = this.#bestParent(node, stripe, undefined)
-    const replaced = this.#placeToTake(node, stripe, parent === undefined ? UNATTACHED : parent.depths[stripe]! + 1)
-    if (replaced !== undefined) return this.#displace(replaced, node, stripe)
-    if (parent !== undefined && !parent.isOrigin && parent.zone !== node.zone) return this.#linkAcross(parent, node, stripe)
+    const replaced = moves > 0 ? this.#placeToTake(node, stripe, parent) : undefined
+    if (replaced !== undefined) return this.#displace(replaced, node, stripe, moves - 1)
+    if (moves > 0 && parent !== undefined && !parent.isOrigin && parent.zone !== node.zone) {
+      return this.#linkAcross(parent, node, stripe, moves - 1)
+    }
     if (!node.isSlow && (parent === undefined || !(parent.isOrigin || isHost(parent, stripe))) && this.#takeBack(node, stripe)) return
     this.#link(parent ?? this.#leastLoaded(node, stripe), node, stripe)
   }
@@ -223,22 +229,22 @@ export class StripeForest {
   }
 
   /** `node` takes the place of `other`, which goes below it or elsewhere. */
-  #displace(other: ForestNode, node: ForestNode, stripe: number): void {
+  #displace(other: ForestNode, node: ForestNode, stripe: number, moves: number): void {
     const parent = other.parents[stripe]!
     this.#unlink(other, stripe)
     this.#link(parent, node, stripe)
     if (other.zone === node.zone && (other.isSlow || freeSlots(node, stripe) > 0)) this.#link(node, other, stripe)
-    else this.#attach(other, stripe)
+    else this.#attach(other, stripe, moves)
   }
 
   /** A zone is fed from high up in another one; there a leaf makes room, if it must, and goes further down. */
-  #linkAcross(parent: ForestNode, node: ForestNode, stripe: number): void {
-    const isFull = freeSlots(parent, stripe) <= 0
+  #linkAcross(parent: ForestNode, node: ForestNode, stripe: number, moves: number): void {
+    const isFull = !node.isSlow && freeSlots(parent, stripe) <= 0
     this.#link(parent, node, stripe)
     const moving = isFull ? movableChild(parent) : undefined
     if (moving === undefined) return
     this.#unlink(moving.child, moving.stripe)
-    this.#attach(moving.child, moving.stripe)
+    this.#attach(moving.child, moving.stripe, moves)
   }
 
   /** A node with free slots takes children for which others have lent theirs, then from those that have too many. */
@@ -273,6 +279,8 @@ export class StripeForest {
     movable.sort((a, b) => a.rank - b.rank)
     for (const { child, stripe } of movable) {
       if (node.used <= this.stripes) return
+      // Making room for another one may have moved it.
+      if (child.parents[stripe] !== node) continue
       this.#unlink(child, stripe)
       const parent = this.#bestParent(child, stripe, undefined)
       if (parent === undefined || freeSlots(parent, stripe) <= 0) this.#moveAboveLeaf(child, stripe, node)
@@ -280,6 +288,14 @@ export class StripeForest {
       else if (child.zone === parent.zone) this.#attach(child, stripe)
       else this.#link(parent, child, stripe)
     }
+    for (let swap = this.#findSwap(node); swap !== undefined && node.used > this.stripes; swap = this.#findSwap(node)) this.#swap(swap)
+  }
+
+  #swap({ child, stripe, host, other, otherStripe, free }: Swap): void {
+    this.#unlink(other, otherStripe)
+    this.#link(free, other, otherStripe)
+    this.#unlink(child, stripe)
+    this.#link(host, child, stripe)
   }
 
   /** A child that can't leave `last` for want of slots, but has some itself: it takes the place of a leaf, which then hangs on it. */
@@ -394,13 +410,14 @@ export class StripeForest {
 
   /**
    * Whose place the node should take: a gateway's that passes on little, or the highest leaf's of a stripe in which it is an inner node, where
-   * that is higher than `depth`.
+   * that is higher than below `parent`.
    */
-  #placeToTake(node: ForestNode, stripe: number, depth: number): ForestNode | undefined {
+  #placeToTake(node: ForestNode, stripe: number, parent: ForestNode | undefined): ForestNode | undefined {
     if (!node.canPassOn) return undefined
     const gateways = node.zone.gateways[stripe]!
     for (const gateway of gateways) if (!gateway.canPassOn) return gateway
-    if (gateways.size === 0) return this.#zoneToDisplace(node, stripe, depth)
+    const depth = parent === undefined ? UNATTACHED : parent.depths[stripe]! + 1
+    if (gateways.size === 0 && parent?.zone !== node.zone) return this.#zoneToDisplace(node, stripe, depth)
     if (!isHost(node, stripe)) return undefined
     let best: ForestNode | undefined
     for (const candidate of node.zone.members) {
@@ -409,6 +426,35 @@ export class StripeForest {
       if (isHost(candidate, stripe) || candidate.isComplete || this.#isBehind(node, candidate)) continue
       const difference = best === undefined ? -1 : candidateDepth - best.depths[stripe]!
       if (difference < 0 || (difference === 0 && candidate.children[stripe]!.size > best!.children[stripe]!.size)) best = candidate
+    }
+    return best
+  }
+
+  /**
+   * A way to relieve a node of a child where no free slot is fit for any of its children: the child goes to a host whose own child
+   * goes to the free slot. The one that leaves the trees lowest.
+   */
+  #findSwap(node: ForestNode): Swap | undefined {
+    const { members } = node.zone
+    const children = childrenOf(node).filter(({ child }) => child.zone === node.zone)
+    let best: Swap | undefined
+    let bestScore = Infinity
+    let tries = 0
+    for (const free of members) {
+      if (!free.canPassOn || freeSlots(free, 0) <= 0 || tries++ >= MAX_SWAP_TRIES) continue
+      for (const host of members) {
+        if (host === node || host === free || !host.canPassOn) continue
+        for (const { child: other, stripe: otherStripe } of childrenOf(host)) {
+          if (other.zone !== node.zone || isBelow(free, other, otherStripe)) continue
+          for (const { child, stripe } of children) {
+            if (other === child && otherStripe === stripe) continue
+            const score = heightOf(free, other, otherStripe) + heightOf(host, child, stripe)
+            if (score >= bestScore || isBelow(host, child, stripe)) continue
+            best = { child, stripe, host, other, otherStripe, free }
+            bestScore = score
+          }
+        }
+      }
     }
     return best
   }
@@ -440,6 +486,26 @@ export class StripeForest {
     }
     return best
   }
+}
+
+/** `child` goes to `host`, whose child `other` goes to `free`, which has a slot left. */
+interface Swap {
+  readonly child: ForestNode
+  readonly stripe: number
+  readonly host: ForestNode
+  readonly other: ForestNode
+  readonly otherStripe: number
+  readonly free: ForestNode
+}
+
+/** The children that take a slot. */
+function childrenOf(node: ForestNode): { child: ForestNode; stripe: number }[] {
+  return node.children.flatMap((children, stripe) => [...children].filter((child) => !child.isSlow).map((child) => ({ child, stripe })))
+}
+
+/** How high a tree gets by an edge, and how much it is in the way of others. */
+function heightOf(parent: ForestNode, child: ForestNode, stripe: number): number {
+  return parent.depths[stripe]! + child.children[stripe]!.size + (isHost(parent, stripe) ? 0 : LENDING_DEPTH)
 }
 
 /** A child in the node's own zone that nothing hangs on, rather one in a stripe for which it has lent the slot. */
