@@ -32,7 +32,9 @@ const { values, positionals } = parseArgs({
 })
 const [count, size, rate] = positionals
 if (rate === undefined) {
-  process.stderr.write('usage: run.mjs N F RATE [--reps R] [--loss PCT] [--tree FILES] [--warm] [--dir DIR]; F as 64M, RATE as 50mbit or none\n')
+  process.stderr.write(
+    'usage: run.mjs N F RATE [--reps R] [--loss PCT] [--tree FILES] [--warm] [--dir DIR]; F as 64M, RATE as 50mbit or none\n',
+  )
   process.exit(2)
 }
 const n = Number(count)

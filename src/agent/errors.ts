@@ -92,8 +92,8 @@ export const ERRORS = {
 
   // Contents and the store.
   'content-not-found': {
-    message: 'There is no content {id} here.',
-    advice: 'List what this node holds with: polycast content ls',
+    message: 'There is no content {id} {where}.',
+    advice: 'List what a node holds with: polycast content ls; see who is alive with: polycast members',
     status: 404,
     exitCode: 1,
     isRetryable: false,

@@ -246,7 +246,7 @@ export class DataNode {
 
   /** Header or root of a content, from the first tracker that has it. */
   async #askHead(swarmId: string, trackers: readonly string[], signal: AbortSignal): Promise<Uint8Array> {
-    let last: unknown = fail('content-not-found', { id: swarmId })
+    let last: unknown = fail('content-not-found', { id: swarmId, where: 'on the nodes that its ticket names' })
     for (const address of trackers) {
       try {
         const link = await this.#links.dial(address)
@@ -263,7 +263,7 @@ export class DataNode {
     const manifest = this.store.find(swarmId)?.manifest
     const isByContentId = manifest !== undefined && equalBytes(manifest.contentId() ?? new Uint8Array(0), Buffer.from(swarmId, 'hex'))
     const head = isByContentId ? manifest.rootBytes() : manifest?.headerBytes
-    if (head === undefined) throw fail('content-not-found', { id: swarmId })
+    if (head === undefined) throw fail('content-not-found', { id: swarmId, where: `on ${this.#options.name}` })
     return Buffer.from(head).toString('base64')
   }
 
@@ -332,7 +332,10 @@ export class DataNode {
     if (message.type !== 'open') return
     const stored = this.store.find(swarmId)
     if (stored === undefined) {
-      link.send(swarmId, { type: 'close', reason: JSON.stringify(serialiseError(fail('content-not-found', { id: swarmId }))) })
+      link.send(swarmId, {
+        type: 'close',
+        reason: JSON.stringify(serialiseError(fail('content-not-found', { id: swarmId, where: `on ${this.#options.name}` }))),
+      })
       return link.forget(swarmId)
     }
     this.#opening.set(swarmId, [])
@@ -412,7 +415,7 @@ export class DataNode {
 
   async #output(contentId: string, dest: string, allowHardLink: boolean, overwrite: boolean): Promise<{ method: string }> {
     const stored = this.store.find(contentId)
-    if (stored === undefined) throw fail('content-not-found', { id: contentId })
+    if (stored === undefined) throw fail('content-not-found', { id: contentId, where: 'here' })
     return stored.output(dest, { allowHardLink, overwrite })
   }
 

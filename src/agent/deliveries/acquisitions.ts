@@ -94,7 +94,7 @@ export class Acquisitions {
     return this.#attempts(wanted, avoid, options, async () => {
       const opened = await this.#openings.id(wanted, { avoid, signal: options.signal })
       if (opened === undefined) {
-        if (here === undefined) throw fail('content-not-found', { id })
+        if (here === undefined) throw fail('content-not-found', { id, where: 'on any live member' })
         throw fail('transfer-stalled', {
           id: here.id,
           missing: here.totalBytes === undefined ? 'unknown' : here.totalBytes - here.haveBytes,
@@ -191,7 +191,7 @@ export class Acquisitions {
 
   async #mustHave(contentId: string): Promise<ContentInfo> {
     const info = await this.#dataPlane.content(contentId)
-    if (info === undefined) throw fail('content-not-found', { id: contentId })
+    if (info === undefined) throw fail('content-not-found', { id: contentId, where: 'here' })
     return info
   }
 }

@@ -113,7 +113,7 @@ export class FakeNode implements DataPlane {
 
   async output(contentId: string, dest: string, options: { overwrite?: boolean }): Promise<{ method: string }> {
     const content = this.find(contentId)
-    if (content === undefined) throw fail('content-not-found', { id: contentId })
+    if (content === undefined) throw fail('content-not-found', { id: contentId, where: 'here' })
     this.outputs++
     const there = await stat(dest).catch(() => undefined)
     if (there?.isDirectory() === true) throw fail('dest-exists-as-directory', { path: dest })
@@ -207,7 +207,7 @@ export class FakeNode implements DataPlane {
 
   #must(id: string): Content {
     const content = this.find(id)
-    if (content === undefined) throw fail('content-not-found', { id })
+    if (content === undefined) throw fail('content-not-found', { id, where: 'here' })
     return content
   }
 

@@ -110,7 +110,7 @@ export class Offers {
     const supply = this.#delivery.supply()
     if (supply === undefined || supply instanceof Error) {
       const standing = await calls.call(receiver, 'delivery.ask', { id: order.id }, standingResult, options)
-      if (standing.state === 'unknown') throw supply ?? fail('content-not-found', { id: order.ticket.swarmId })
+      if (standing.state === 'unknown') throw supply ?? fail('content-not-found', { id: order.ticket.swarmId, where: 'on any live member' })
       return standing
     }
     const leftMs = remainingMs(order, clock)

@@ -53,7 +53,7 @@ export class Supplies {
         const running = publications.running(source.id)
         if (running !== undefined) return own(running)
         const opened = await openings.id(source.id, { avoid, signal })
-        if (opened === undefined) throw fail('content-not-found', { id: source.id })
+        if (opened === undefined) throw fail('content-not-found', { id: source.id, where: 'on any live member' })
         return { ticket: opened.ticket, isTracker: false, sealed: openings.sealed(opened, signal) }
       }
     }

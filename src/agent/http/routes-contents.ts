@@ -132,7 +132,7 @@ const DONE: RouteReply = { status: 200, json: { isDone: true } }
 
 async function contentOf(parts: ApiParts, id = ''): Promise<ContentInfo> {
   const info = /^[0-9a-f]{8,64}$/i.test(id) ? await parts.dataPlane.content(id.toLowerCase()) : undefined
-  if (info === undefined) throw fail('content-not-found', { id })
+  if (info === undefined) throw fail('content-not-found', { id, where: 'here' })
   return info
 }
 

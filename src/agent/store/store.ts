@@ -318,7 +318,7 @@ class StoreOnDisk implements Store, ContentHost {
 
   #get(id: string): Content {
     const content = this.#find(id)
-    if (content === undefined) throw fail('content-not-found', { id })
+    if (content === undefined) throw fail('content-not-found', { id, where: 'here' })
     return content
   }
 

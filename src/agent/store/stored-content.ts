@@ -454,7 +454,7 @@ export class Content implements StoredContent {
 
   #checkUsable(): void {
     this.#host.checkUsable()
-    if (this.isRemoved) throw fail('content-not-found', { id: this.contentId ?? this.id })
+    if (this.isRemoved) throw fail('content-not-found', { id: this.contentId ?? this.id, where: 'here' })
   }
 
   #incomplete(): PolycastError {
