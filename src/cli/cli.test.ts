@@ -148,10 +148,10 @@ test('members and contents', async (t) => {
     error: {
       code: 'content-not-found',
       message: `There is no content ${short} here.`,
-      advice: 'List what this node holds with: polycast content ls',
+      advice: 'List what a node holds with: polycast content ls; see who is alive with: polycast members',
       exitCode: 1,
       isRetryable: false,
-      params: { id: short },
+      params: { id: short, where: 'here' },
     },
   })
 })
