@@ -63,7 +63,7 @@ export class Downloads {
 
   // ---- what happened ----
 
-  /** The runs are others than before. */
+  /** Runs are about to be cut in another way. */
   reset(): void {
     this.#requests.reset()
     this.#lateness.reset()
@@ -82,9 +82,9 @@ export class Downloads {
     for (let i = 0; i < ranges.length; i += 2) {
       const end = Math.min(ranges[i]! + ranges[i + 1]!, content.knownChunks + runChunks)
       for (let run = Math.floor(ranges[i]! / runChunks); run * runChunks < end; run++) {
-        // It has been handed out, whoever is the parent by now.
+        if (parents[this.#state.stripeOf(run)] !== from) continue
+        this.#withheld.add(run)
         availability.markSeen(run, now)
-        if (parents[this.#state.stripeOf(run)] === from) this.#withheld.add(run)
       }
     }
   }
@@ -164,7 +164,13 @@ export class Downloads {
       if (order === undefined) orders.set(neighbour, [run])
       else order.push(run)
     }
-    if (this.#hasUncovered()) for (const run of this.#uncovered(now)) if (room > 0) ask(run)
+    if (!this.#canAnyTake(now)) return
+    if (room > 0 && this.#hasUncovered()) {
+      for (const run of this.#uncovered(now)) {
+        if (room <= 0) break
+        ask(run)
+      }
+    }
     let lateRuns = this.#lateness.isTail() ? Infinity : MAX_LATE_RUNS - this.#requests.size
     for (const run of this.#lateness.runs) {
       if (room <= 0 || lateRuns <= 0) break
@@ -174,6 +180,14 @@ export class Downloads {
     }
     if (orders.size === 0) this.#pickDoubles(now)
     for (const [neighbour, runs] of orders) this.#send(neighbour, runs)
+  }
+
+  /** Whether anybody may be asked for one more run, whatever it is; a slow peer's neighbours mostly may not. */
+  #canAnyTake(now: number): boolean {
+    for (const { snubbedUntil, outstandingBytes, windowBytes } of this.#state.neighbours.values()) {
+      if (snubbedUntil <= now && outstandingBytes < windowBytes) return true
+    }
+    return false
   }
 
   #hasUncovered(): boolean {

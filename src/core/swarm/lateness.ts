@@ -72,7 +72,7 @@ export class Lateness {
     return this.#changedAt[stripe] ?? 0
   }
 
-  /** The runs are others than before. */
+  /** Runs are about to be cut in another way. */
   reset(): void {
     this.#runs = []
     this.#front = -1
@@ -143,19 +143,18 @@ export class Lateness {
     const isTail = this.isTail()
     state.eachMissing(state.limits.pickWindowRuns, (run) => {
       const seenAt = state.availability.seenAt(run)
-      const isForgotten = this.#isForgotten(run, now)
-      if ((seenAt === 0 || now - seenAt <= lateMs) && !isForgotten) return
-      if (!isCovered(run)) return
       if (seenAt === 0) {
         // Nobody is known to have it, so the plan's trees are not to blame: the tracker need not hear of it.
-        this.#runs.push(run)
+        if (this.#isForgotten(run, now) && isCovered(run)) this.#runs.push(run)
         return
       }
+      if (now - seenAt <= lateMs || !isCovered(run)) return
       const stripe = state.stripeOf(run)
       const parent = state.parentOf(stripe)
       const isPending = parent !== undefined && state.hasAnnounced(parent, run)
       const isStill = now - Math.max(seenAt, this.#arrivedAt[stripe] ?? 0) > STALL_MS
-      if (isPending && !isStill && !isTail && !isForgotten) return
+      // What a parent has and does not send while the stream flows comes later, or at the end; some contents have no end.
+      if (isPending && !isStill && !isTail && (state.content.isComplete || !this.#isForgotten(run, now))) return
       this.#runs.push(run)
       if (!isPending || isStill) this.#counts[stripe]!++
     })

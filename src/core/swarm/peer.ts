@@ -253,6 +253,7 @@ export class SwarmPeer {
 
   #changeRuns(runChunks: number, now: number): void {
     const state = this.#state
+    this.#downloads.reset()
     state.runChunks = runChunks
     state.searchAnew()
     state.availability = new Availability(runChunks)
@@ -262,7 +263,6 @@ export class SwarmPeer {
       state.availability.grow(neighbour.announced.length)
       state.availability.add(neighbour.announced, state.contentEnd(), now)
     }
-    this.#downloads.reset()
   }
 
   /** Says what is wanted from a neighbour, when that is not what it was told last. */
@@ -393,13 +393,16 @@ export class SwarmPeer {
 
   #theirLost(neighbour: Neighbour, ranges: Ranges, now: number): void {
     const { runChunks, availability } = this.#state
+    const { announced, served } = neighbour
     for (let i = 0; i < ranges.length; i += 2) {
-      const end = Math.min(ranges[i]! + ranges[i + 1]!, neighbour.announced.length)
-      for (let chunk = ranges[i]!; chunk < end; chunk++) {
+      const end = Math.min(ranges[i]! + ranges[i + 1]!, announced.length)
+      // Only what it was known to have is looked at, however much it says to have lost.
+      const next = (from: number): number => Math.min(announced.nextSet(from), served.nextSet(from))
+      for (let chunk = next(ranges[i]!); chunk < end; chunk = next(chunk + 1)) {
         const run = Math.floor(chunk / runChunks)
-        const wasWhole = neighbour.announced.hasRange(run * runChunks, Math.min(runChunks, this.#state.contentEnd() - run * runChunks))
-        if (neighbour.announced.clear(chunk) && wasWhole && !neighbour.isOrigin) availability.removeRun(run)
-        neighbour.served.clear(chunk)
+        const wasWhole = announced.hasRange(run * runChunks, Math.min(runChunks, this.#state.contentEnd() - run * runChunks))
+        if (announced.clear(chunk) && wasWhole && !neighbour.isOrigin) availability.removeRun(run)
+        served.clear(chunk)
         this.#downloads.refused(neighbour, run, now)
       }
       neighbour.cursor = Math.min(neighbour.cursor, ranges[i]!)

@@ -53,10 +53,12 @@ export class Requests {
     return this.#asked.keys()
   }
 
-  /** The runs are others than before. */
+  /** Runs are about to be cut in another way: takes back all requests. */
   reset(): void {
     this.#asked.clear()
     for (const neighbour of this.#state.neighbours.values()) {
+      if (neighbour.outstanding.size === 0) continue
+      this.#state.send(neighbour.id, { type: 'cancel', ranges: this.#state.rangesOf([...neighbour.outstanding.keys()]) })
       neighbour.outstanding.clear()
       neighbour.outstandingBytes = 0
       neighbour.triedWith = -1
