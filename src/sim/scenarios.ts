@@ -139,11 +139,17 @@ export const SCENARIOS: readonly Scenario[] = [
     { within: 8, counted: (peer) => !hasSlowDisk(peer) },
     (peer) => ({ ...even(), ...(hasSlowDisk(peer) ? { diskBytesPerSec: RATE / 5 } : {}) }),
   ),
+  failing(
+    'slow-links',
+    'every fifth peer has a tenth of the rate, and all of them finish',
+    { boundMs: 10 * SMALL_MS, within: 1.5 },
+    (peer) => even(isSlow(peer) ? 0.1 : 1),
+  ),
   failing('growing', 'the source brings half of the rate, and receivers follow it', { options: { sourceBytesPerSec: RATE / 2 } }),
   failing('liars', 'every tenth peer announces everything and sends nothing', {
     options: { behaviour: (peer) => (isBad(peer) ? 'liar' : 'honest') },
     within: 4,
-    originAtMost: 2.5,
+    originAtMost: 3,
     counted: (peer) => !isBad(peer),
   }),
   failing('silent', 'every tenth peer takes and never sends', {
