@@ -27,6 +27,8 @@ export interface ContentHost {
   touched(content: Content): void
   /** The content became complete and durable. */
   completed(content: Content): void
+  /** Nobody holds the content any more. */
+  released(content: Content): void
   /** Chunks of the content are bad on the disk. */
   damaged(content: Content, badChunks: number): void
   /** What was found on the disk has been checked. */

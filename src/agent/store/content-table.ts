@@ -37,6 +37,13 @@ export class ContentTable {
     if (this.#aliases.get(contentId)?.stamp === undefined) this.#aliases.set(contentId, content)
   }
 
+  /** Other complete contents with the same content id. */
+  twins(content: Content): Content[] {
+    const { contentId } = content
+    if (contentId === undefined) return []
+    return [...this.#contents.values()].filter((other) => other !== content && other.stamp !== undefined && other.contentId === contentId)
+  }
+
   /** Takes a content out. */
   remove(content: Content): void {
     this.#contents.delete(content.id)

@@ -18,7 +18,7 @@ import {
   verifySignature,
   type Sample,
 } from './store-fixture.ts'
-import { openStore } from './store.ts'
+import { openStore, type Store, type StoredContent } from './store.ts'
 
 const code = (wanted: string) => (error: unknown) => isPolycastError(error) && error.code === wanted
 
@@ -119,6 +119,54 @@ test('a content grows, is known by both its ids once it is sealed, and comes bac
   const found = await again.create(manifest, { name: 'growing' })
   assert.deepEqual(Buffer.from(await found.readBytes(0, bytes.length)), Buffer.from(bytes))
   assert.equal(again.contents()[0]?.id, ids[0])
+})
+
+/** A content as one that was published growing and has ended: each time with another swarm id. */
+async function putGrown(store: Store, bytes: Uint8Array, name: string): Promise<StoredContent> {
+  const author = makeAuthor()
+  const manifest = Manifest.growing(author.headerBytes, hash, verifySignature) as Manifest
+  const content = await store.create(manifest, { name })
+  author.append(bytes.length, hash(bytes))
+  manifest.addSegment(author.flush() as Uint8Array)
+  manifest.seal(author.finish().sealBytes)
+  await content.manifestGrew()
+  await content.write(0, 1, [bytes])
+  await content.finish()
+  return content
+}
+
+async function untilOne(store: Store): Promise<void> {
+  for (let tries = 0; store.contents().length > 1; tries++) {
+    assert.ok(tries < 5000, 'the other one goes')
+    await new Promise((resolve) => setTimeout(resolve, 2))
+  }
+}
+
+test('the same bytes published twice take their place once: the older one goes when nobody holds it, and its pin stays', async (context) => {
+  const directory = temporaryDirectory(context)
+  const { store } = await openSample(context, directory)
+  const bytes = randomBytes('twice', 1000)
+  const first = await putGrown(store, bytes, 'first')
+  const id = store.contents()[0]!.id
+  await store.pin(id)
+  const release = first.hold('a transfer')
+  const second = await putGrown(store, bytes, 'second')
+  assert.notEqual(first.id, second.id)
+  assert.equal(store.contents().length, 2, 'one that is in use stays')
+  release()
+  await untilOne(store)
+  assert.equal(store.find(id)?.id, second.id)
+  assert.equal(store.contents()[0]?.pinned, true)
+  const third = await putGrown(store, bytes, 'third')
+  await untilOne(store)
+  assert.equal(store.find(id)?.id, third.id)
+  await store.close()
+  const again = (await openSample(context, directory)).store
+  assert.deepEqual(
+    again.contents().map((info) => [info.id, info.state, info.name, info.pinned]),
+    [[id, 'complete', 'third', true]],
+  )
+  assert.equal(fs.readdirSync(join(directory, 'contents')).length, 1)
 })
 
 test('creating what is there gives what is there, and teaches it what it did not know', async (context) => {

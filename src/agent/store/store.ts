@@ -273,6 +273,15 @@ class StoreOnDisk implements Store, ContentHost {
   completed(content: Content): void {
     this.loaded(content)
     this.#index.update(content)
+    for (const twin of this.#table.twins(content)) this.released(twin)
+  }
+
+  /** What was published twice from a source came as two growing contents: one is enough once both are whole. */
+  released(content: Content): void {
+    if (this.#isClosed || content.isHeld || content.isRemoved || content.stamp === undefined) return
+    const [twin] = this.#table.twins(content)
+    if (twin === undefined) return
+    this.#inBackground(`keep one of ${content.id} and ${twin.id}`, this.#merge(content, twin))
   }
 
   damaged(content: Content, badChunks: number): void {
@@ -378,6 +387,12 @@ class StoreOnDisk implements Store, ContentHost {
       content.isPinned = wasPinned
       throw error
     }
+  }
+
+  /** Removes a content whose twin stays, in its place. */
+  async #merge(content: Content, twin: Content): Promise<void> {
+    if (content.isPinned && !twin.isPinned) await this.#setPinned(twin.id, true)
+    if (!content.isHeld) await this.#remove(content)
   }
 
   /** Takes a content out of the table at once and off the disk in time. */

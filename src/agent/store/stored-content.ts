@@ -281,7 +281,7 @@ export class Content implements StoredContent {
     const holder = { user }
     this.#holders.add(holder)
     return () => {
-      this.#holders.delete(holder)
+      if (this.#holders.delete(holder) && this.#holders.size === 0) this.#host.released(this)
     }
   }
 
