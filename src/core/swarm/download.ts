@@ -19,7 +19,7 @@ import { Requests } from './requests.ts'
 export interface DownloadHost {
   /** Something is missing that only the origin may have. */
   reachOrigin(now: number): void
-  misbehaved(id: string, reason: string, untilMs: number): void
+  drop(id: string, reason: string, untilMs: number): void
 }
 
 const ORIGIN_HANDICAP_MS = 1e6
@@ -51,7 +51,7 @@ export class Downloads {
   constructor(state: PeerState, host: DownloadHost, now: number) {
     this.#state = state
     this.#host = host
-    this.#requests = new Requests(state, (id, reason, untilMs) => host.misbehaved(id, reason, untilMs))
+    this.#requests = new Requests(state, (id, reason, untilMs) => host.drop(id, reason, untilMs))
     this.#lateness = new Lateness(state, now)
     this.#ratedAt = now
   }

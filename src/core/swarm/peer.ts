@@ -13,12 +13,12 @@
 import type { Bitfield } from '../lib/bitfield.ts'
 import { Announcements } from './announcements.ts'
 import { Availability } from './availability.ts'
-import { Contacts } from './contacts.ts'
 import { Downloads } from './download.ts'
-import { MAX_NAMED_PEERS, type NamedPeer, type PlanMessage, type Ranges, type SwarmMessage } from './frames.ts'
+import type { PlanMessage, Ranges, SwarmMessage } from './frames.ts'
 import { HandOut } from './hand-out.ts'
 import { ManifestExchange } from './manifest-exchange.ts'
-import { Neighbour, type Subscription } from './neighbour.ts'
+import type { Neighbour, Subscription } from './neighbour.ts'
+import { Neighbourhood } from './neighbourhood.ts'
 import { PeerState } from './peer-state.ts'
 import type { PeerInput, PeerLimits, PeerOptions, PeerOutput, PeerStatus } from './peer-types.ts'
 import { noteAsked, noteServed, pushFresh, takeNext, type ChunkRange } from './upload.ts'
@@ -29,8 +29,8 @@ const MAX_CHUNKS = 4 * 1024 * 1024
 export class SwarmPeer {
   readonly options: PeerOptions
   readonly #state: PeerState
-  readonly #contacts: Contacts
   readonly #announcements: Announcements
+  readonly #neighbourhood: Neighbourhood
   readonly #downloads: Downloads
   readonly #manifest: ManifestExchange
   /** At the origin only. */
@@ -50,9 +50,9 @@ export class SwarmPeer {
     this.options = options
     const state = new PeerState(options, have)
     this.#state = state
-    this.#contacts = new Contacts(options.id, state.limits)
     this.#announcements = new Announcements(state, now)
-    this.#downloads = new Downloads(state, this, now)
+    this.#neighbourhood = new Neighbourhood(state, this.#announcements, (neighbour, at) => this.#left(neighbour, at))
+    this.#downloads = new Downloads(state, this.#neighbourhood, now)
     this.#manifest = new ManifestExchange(state, (neighbour, at) => this.#subscribe(neighbour, at), now)
     this.#handOut = options.isOrigin ? new HandOut(state) : undefined
     this.#lastProgressAt = now
@@ -120,7 +120,7 @@ export class SwarmPeer {
       case 'neighbour-up':
         return this.#neighbourUp(input.id, input.address, now)
       case 'neighbour-down':
-        return this.#neighbourDown(input.id, now)
+        return this.#neighbourhood.down(input.id, now)
       case 'stored':
         this.#grow(now)
         return this.#gain(undefined, input.firstChunk, input.count, now)
@@ -158,7 +158,7 @@ export class SwarmPeer {
           break
         case 'peers':
           this.#state.timers.set('peers', now + this.limits.peersIntervalMs)
-          this.#namePeers()
+          this.#neighbourhood.nameOthers()
           break
       }
     }
@@ -175,53 +175,15 @@ export class SwarmPeer {
     return range
   }
 
-  /** Drops a neighbour: for good when it lied, else until `untilMs`. */
-  misbehaved(id: string, reason: string, untilMs: number = Infinity): void {
-    this.#contacts.ban(id, untilMs)
-    this.#state.emit({ type: 'misbehaved', id, reason })
-  }
-
-  /** Something is missing that only the origin may have: connects to it, now and then. */
-  reachOrigin(now: number): void {
-    const origin = this.#contacts.originToTry((id) => this.#state.neighbours.has(id), now)
-    if (origin !== undefined) this.#state.emit({ type: 'connect', ...origin })
-  }
-
   // ---- neighbours ----
 
   #neighbourUp(id: string, address: string | undefined, now: number): void {
-    const state = this.#state
-    this.#contacts.connected(id)
-    if (this.#contacts.isBanned(id, now)) {
-      state.emit({ type: 'misbehaved', id, reason: 'it was dropped from this content before' })
-      return
-    }
-    if (state.neighbours.has(id)) this.#neighbourDown(id, now)
-    if (state.neighbours.size >= this.limits.maxNeighbours) {
-      state.send(id, { type: 'close', reason: `${this.limits.maxNeighbours} neighbours are the limit` })
-      return
-    }
-    const neighbour = new Neighbour(id, address ?? this.#contacts.addressOf(id), state.content.knownChunks)
-    neighbour.isOrigin = this.#contacts.isOrigin(id)
-    neighbour.activeAt = now
-    state.neighbours.set(id, neighbour)
-    this.#announcements.tellAll(neighbour)
-    this.#subscribe(neighbour, now)
+    const neighbour = this.#neighbourhood.up(id, address, now)
+    if (neighbour !== undefined) this.#subscribe(neighbour, now)
   }
 
-  #neighbourDown(id: string, now: number): void {
-    const neighbour = this.#state.neighbours.get(id)
-    this.#contacts.failed(id, neighbour !== undefined, now)
-    if (neighbour !== undefined) this.#leave(neighbour, now)
-    else if (!this.#contacts.isPlanned(id)) return
-    this.#announcements.reportLost(id, now)
-  }
-
-  #leave(neighbour: Neighbour, now: number): void {
-    const { neighbours, availability } = this.#state
-    neighbours.delete(neighbour.id)
+  #left(neighbour: Neighbour, now: number): void {
     this.#children = this.#children.filter((child) => child !== neighbour)
-    if (!neighbour.isOrigin) availability.remove(neighbour.announced, this.#state.contentEnd())
     this.#downloads.neighbourGone(neighbour, now)
     this.#manifest.neighbourGone(neighbour, now)
     this.#downloads.pickSoon(now)
@@ -234,19 +196,7 @@ export class SwarmPeer {
     state.stripes = plan.stripes
     state.parents = plan.parents.map((index) => (index < 0 ? undefined : plan.peers[index]?.id))
     this.#downloads.planned(lastParents, now)
-    this.#contacts.plan(plan.peers)
-    for (const peer of plan.peers) {
-      if (peer.id === this.options.id || this.#contacts.isBanned(peer.id, now)) continue
-      const neighbour = state.neighbours.get(peer.id)
-      if (neighbour === undefined) {
-        // A thousand peers would be a thousand connections at the origin: only its children need one, the others when they must ask it.
-        const isNeeded = !peer.isOrigin || state.parents.includes(peer.id)
-        if (isNeeded) state.emit({ type: 'connect', id: peer.id, address: peer.address })
-      } else if (peer.isOrigin && !neighbour.isOrigin) {
-        state.availability.remove(neighbour.announced, state.contentEnd())
-        neighbour.isOrigin = true
-      }
-    }
+    this.#neighbourhood.follow(plan, now)
     for (const neighbour of state.neighbours.values()) this.#subscribe(neighbour, now)
     this.#downloads.pickSoon(now)
   }
@@ -298,37 +248,13 @@ export class SwarmPeer {
     }
   }
 
-  /** Tells neighbours of each other: without a tracker this is how those whose neighbours died find new ones. */
-  #namePeers(): void {
-    const { neighbours, random } = this.#state
-    const live: NamedPeer[] = []
-    for (const { id, address, isOrigin } of neighbours.values()) if (address !== undefined && !isOrigin) live.push({ id, address })
-    for (const neighbour of neighbours.values()) {
-      const others = random.shuffle(live.filter((peer) => peer.id !== neighbour.id)).slice(0, MAX_NAMED_PEERS)
-      if (others.length > 0) this.#state.send(neighbour.id, { type: 'peers', peers: others })
-    }
-  }
-
-  /** When there are many neighbours, those that nothing passes to or from make room for others. */
-  #dropIdle(now: number): void {
-    const { neighbours } = this.#state
-    for (const neighbour of neighbours.values()) {
-      if (neighbours.size * 2 <= this.limits.maxNeighbours) return
-      if (now - neighbour.activeAt < this.limits.idleNeighbourMs || this.#contacts.isPlanned(neighbour.id)) continue
-      if (neighbour.mask !== 0 || neighbour.isManifestParent || neighbour.outstanding.size > 0 || neighbour.asked.length > 0) continue
-      if ((neighbour.subscription?.mask ?? 0) !== 0 || neighbour.manifestFrom >= 0) continue
-      this.#state.send(neighbour.id, { type: 'close', reason: 'nothing was exchanged for a while, and others want the place' })
-      this.#leave(neighbour, now)
-    }
-  }
-
   // ---- messages ----
 
   #message(from: string, message: SwarmMessage, now: number): void {
     if (message.type === 'plan') return this.#plan(message, now)
     if (message.type === 'close') {
       this.#state.emit({ type: 'closed', by: from, reason: message.reason })
-      return this.#neighbourDown(from, now)
+      return this.#neighbourhood.down(from, now)
     }
     const neighbour = this.#state.neighbours.get(from)
     if (neighbour === undefined) return
@@ -343,7 +269,7 @@ export class SwarmPeer {
       case 'request':
         this.#announcements.wasAsked(neighbour, now)
         if (!noteAsked(neighbour, message.ranges, this.#state.content.knownChunks)) {
-          return this.misbehaved(from, 'it asked for more than a peer may have outstanding')
+          return this.#neighbourhood.drop(from, 'it asked for more than a peer may have outstanding')
         }
         return this.#state.offer(neighbour)
       case 'cancel':
@@ -358,14 +284,10 @@ export class SwarmPeer {
         return this.#downloads.pickSoon(now)
       case 'manifest': {
         const error = this.#manifest.accept(message.part)
-        return error === undefined ? this.#grow(now) : this.misbehaved(from, error.message)
+        return error === undefined ? this.#grow(now) : this.#neighbourhood.drop(from, error.message)
       }
       case 'peers':
-        // More often than they are due, they are not looked at: each may cost connections.
-        if (now - neighbour.namedPeersAt < this.limits.peersIntervalMs / 2) return
-        neighbour.namedPeersAt = now
-        for (const peer of this.#contacts.follow(message.peers, this.#state.neighbours, now)) this.#state.emit({ type: 'connect', ...peer })
-        return
+        return this.#neighbourhood.named(neighbour, message.peers, now)
       case 'open':
       case 'announce':
         return
@@ -375,9 +297,9 @@ export class SwarmPeer {
   #theirHave(neighbour: Neighbour, ranges: Ranges, now: number): void {
     const { availability } = this.#state
     const end = ranges.length === 0 ? 0 : ranges[ranges.length - 2]! + ranges[ranges.length - 1]!
-    if (end > MAX_CHUNKS) return this.misbehaved(neighbour.id, 'it announced chunks that no content can have')
+    if (end > MAX_CHUNKS) return this.#neighbourhood.drop(neighbour.id, 'it announced chunks that no content can have')
     const chunks = this.#state.contentEnd()
-    if (end > chunks) return this.misbehaved(neighbour.id, 'it announced chunks past the end of the content')
+    if (end > chunks) return this.#neighbourhood.drop(neighbour.id, 'it announced chunks past the end of the content')
     neighbour.grow(end)
     availability.grow(end)
     noteServed(neighbour, ranges, end)
@@ -426,7 +348,8 @@ export class SwarmPeer {
 
   #data(neighbour: Neighbour, firstChunk: number, count: number, payload: Uint8Array, now: number): void {
     const { content, have } = this.#state
-    if (firstChunk + count > content.knownChunks) return this.misbehaved(neighbour.id, 'it sent a chunk that it was not told to send')
+    if (firstChunk + count > content.knownChunks)
+      return this.#neighbourhood.drop(neighbour.id, 'it sent a chunk that it was not told to send')
     const bytes = content.rangeBytes(firstChunk, count)
     if (have.hasRange(firstChunk, count)) {
       this.#duplicateBytes += bytes
@@ -435,7 +358,7 @@ export class SwarmPeer {
     const bad = content.verify(firstChunk, count, payload)
     if (bad >= 0) {
       this.#badBytes += bytes
-      this.misbehaved(neighbour.id, `it sent wrong bytes for chunk ${bad}`)
+      this.#neighbourhood.drop(neighbour.id, `it sent wrong bytes for chunk ${bad}`)
       return this.#downloads.pickSoon(now)
     }
     this.#take(neighbour, firstChunk, count, payload, now)
@@ -559,7 +482,7 @@ export class SwarmPeer {
 
   #tick(now: number): void {
     this.#state.timers.set('tick', now + this.limits.tickMs)
-    this.#dropIdle(now)
+    this.#neighbourhood.dismissIdle(now)
     // What the origin held back may be due.
     if (this.#handOut !== undefined) for (const child of this.#children) this.#state.offer(child)
     if (!this.isDone) this.#manifest.tick(now)
