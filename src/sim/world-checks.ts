@@ -11,8 +11,9 @@
  */
 import { assert } from '../core/lib/assert.ts'
 import { Bitfield } from '../core/lib/bitfield.ts'
-import type { Ranges, SwarmMessage } from '../core/swarm/frames.ts'
+import type { SwarmMessage } from '../core/swarm/frames.ts'
 import type { PeerOutput } from '../core/swarm/peer-types.ts'
+import type { Ranges } from '../core/swarm/ranges.ts'
 import type { ChunkRange } from '../core/swarm/upload.ts'
 import { isWrong } from './bytes-only-content.ts'
 import type { SwarmHost } from './swarm-host.ts'

@@ -4,9 +4,10 @@
  * Neighbours are told in batches. In one batch nearly all of them are told the same, what came since the last one, so it is put
  * together once. What a neighbour has already is not left out: ranges without gaps are shorter than ranges without what is known.
  */
-import { MAX_STRIPES, splitRanges, type Ranges } from './frames.ts'
+import { MAX_STRIPES } from './frames.ts'
 import type { Neighbour } from './neighbour.ts'
 import type { PeerState } from './peer-state.ts'
+import { mergeRanges, splitRanges, type Ranges } from './ranges.ts'
 
 /** A neighbour counts as asking for this long after its last request, ms. */
 const ASKING_MS = 1000
@@ -200,30 +201,4 @@ export class Announcements {
     const ids = slow.map((child) => child.id)
     return this.#isOverloaded && !this.#state.options.isOrigin ? [...ids, this.#state.options.id] : ids
   }
-}
-
-/** Sorts ranges and joins those that touch. */
-function mergeRanges(ranges: readonly number[]): number[] {
-  if (ranges.length <= 2) return [...ranges]
-  const merged: number[] = []
-  for (const at of orderOf(ranges)) {
-    const first = ranges[at]!
-    const end = first + ranges[at + 1]!
-    const last = merged.length - 2
-    if (last >= 0 && merged[last]! + merged[last + 1]! >= first) {
-      merged[last + 1] = Math.max(merged[last + 1]!, end - merged[last]!)
-    } else merged.push(first, end - first)
-  }
-  return merged
-}
-
-/** Positions of ranges by their first index. */
-function orderOf(ranges: readonly number[]): number[] {
-  const order: number[] = []
-  let isSorted = true
-  for (let at = 0; at < ranges.length; at += 2) {
-    if (at > 0 && ranges[at]! < ranges[at - 2]!) isSorted = false
-    order.push(at)
-  }
-  return isSorted ? order : order.sort((a, b) => ranges[a]! - ranges[b]!)
 }

@@ -9,7 +9,7 @@
  *
  * What is under way altogether follows the rate at which this peer receives, so that a slow one does not wait for its own queue.
  */
-import type { Ranges } from './frames.ts'
+import type { Ranges } from './ranges.ts'
 import { Lateness } from './lateness.ts'
 import type { Neighbour } from './neighbour.ts'
 import type { PeerState } from './peer-state.ts'

@@ -22,11 +22,10 @@ import {
   MAX_REASON_BYTES,
   MAX_STRIPES,
   maxBodyBytes,
-  splitRanges,
   writeFrameHeader,
-  type Ranges,
   type SwarmMessage,
 } from './frames.ts'
+import { splitRanges, type Ranges } from './ranges.ts'
 
 type Control = Exclude<SwarmMessage, { type: 'data' }>
 

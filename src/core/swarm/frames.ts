@@ -11,6 +11,7 @@ import { copyBytes } from '../lib/bytes.ts'
 import { Reader } from '../wire/reader.ts'
 import { Writer } from '../wire/writer.ts'
 import { isWireError, wireError, type WireError } from '../wire/wire-error.ts'
+import { readRanges, writeRanges, type Ranges } from './ranges.ts'
 
 export const FRAME_HEADER_BYTES = 8
 /** Bytes of a `data` body before its payload: u32 first chunk, u32 chunk count. */
@@ -23,7 +24,6 @@ export const MAX_CONTROL_BODY_BYTES: number = 128 * 1024
 export const MAX_CALL_BODY_BYTES: number = 1024 * 1024
 export const MAX_STRIPES = 32
 export const MAX_ID_BYTES = 255
-const MAX_RANGES = 8192
 const MAX_PEERS = 256
 /** Peers that one `peers` message names at the most. */
 export const MAX_NAMED_PEERS = 64
@@ -69,9 +69,6 @@ export interface NamedPeer {
   /** `host:port` of its swarm port. */
   readonly address: string
 }
-
-/** Pairs of first index and count, ascending: `[first, count, first, count, …]`. */
-export type Ranges = readonly number[]
 
 export type ManifestPartKind = 'header' | 'segment' | 'seal' | 'root' | 'page'
 export interface ManifestPart {
@@ -353,40 +350,9 @@ function isGeometry(runChunks: number, stripes: number): boolean {
 
 type RangesType = 'have' | 'lost' | 'request' | 'cancel' | 'withheld'
 
-/** Ranges travel as `count`, then per range the gap since the end of the last one and the length, all varints. */
-function writeRanges(out: Writer, ranges: Ranges): void {
-  out.varint(ranges.length / 2)
-  let end = 0
-  for (let i = 0; i < ranges.length; i += 2) {
-    const first = ranges[i]!
-    out.varint(first - end)
-    out.varint(ranges[i + 1]!)
-    end = first + ranges[i + 1]!
-  }
-}
-
 function withRanges(type: RangesType, input: Reader): SwarmMessage | WireError {
-  const count = input.varint()
-  if (count > MAX_RANGES) return wireError('disconnect', `${count} ranges in one frame, ${MAX_RANGES} are allowed`)
-  const ranges: number[] = []
-  let end = 0
-  for (let i = 0; i < count && !input.failed; i++) {
-    const first = end + input.varint()
-    const length = input.varint()
-    end = first + length
-    if (length === 0 || end > 0xffffffff) return wireError('disconnect', 'a range that is empty or past the greatest chunk')
-    ranges.push(first, length)
-  }
-  return { type, ranges }
-}
-
-/** Splits ranges so that each part fits a frame. */
-export function* splitRanges(ranges: Ranges): Generator<Ranges> {
-  if (ranges.length <= MAX_RANGES * 2) {
-    if (ranges.length > 0) yield ranges
-    return
-  }
-  for (let i = 0; i < ranges.length; i += MAX_RANGES * 2) yield ranges.slice(i, i + MAX_RANGES * 2)
+  const ranges = readRanges(input)
+  return isWireError(ranges) ? ranges : { type, ranges }
 }
 
 function writeList<T>(out: Writer, list: readonly T[], write: (item: T) => void): void {

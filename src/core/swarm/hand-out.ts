@@ -6,9 +6,9 @@
  * slow) does not hold the others. What was handed out before a peer subscribed it is told, and left to others.
  */
 import { Bitfield } from '../lib/bitfield.ts'
-import { splitRanges } from './frames.ts'
 import type { Neighbour } from './neighbour.ts'
 import type { PeerState } from './peer-state.ts'
+import { splitRanges } from './ranges.ts'
 import type { ChunkRange } from './upload.ts'
 
 /** Runs that it may be ahead in one stripe of what it has handed out in all. */

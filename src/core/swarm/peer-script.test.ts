@@ -13,10 +13,11 @@ import { Bitfield } from '../lib/bitfield.ts'
 import { Random } from '../lib/random.ts'
 import { wireError, type WireError } from '../wire/wire-error.ts'
 import type { ContentView, ManifestParts } from './content-view.ts'
-import type { ManifestPart, PlanMessage, Ranges, SwarmMessage } from './frames.ts'
+import type { ManifestPart, PlanMessage, SwarmMessage } from './frames.ts'
 import { DEFAULT_PEER_LIMITS } from './peer-types.ts'
 import type { PeerInput, PeerOutput } from './peer-types.ts'
 import { SwarmPeer } from './peer.ts'
+import type { Ranges } from './ranges.ts'
 
 const FOLDER = new URL('../../../src/core/swarm/testdata/', import.meta.url)
 

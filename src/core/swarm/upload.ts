@@ -6,7 +6,7 @@
  * got elsewhere meanwhile is not sent.
  */
 import type { Bitfield } from '../lib/bitfield.ts'
-import type { Ranges } from './frames.ts'
+import type { Ranges } from './ranges.ts'
 import type { Neighbour, Subscription } from './neighbour.ts'
 
 /** After this many ranges of the subscription one that was asked for is sent. */
