@@ -26,7 +26,6 @@ const MIB = 1024 * KIB
 const RATE = 12_500_000
 const LAN_MS = 0.2
 
-/** Of the scenarios about unequal links; the ones about many have 1,000. */
 const MANY = 1000
 const SOME = 200
 const ZONES = 4
@@ -99,10 +98,10 @@ export const SCENARIOS: readonly Scenario[] = [
   large('equal-1000', '1,000 peers with equal links', MANY, () => even()),
   large(
     'zones-4',
-    '200 peers in 4 zones; a zone has a tenth of its sum to the core',
-    SOME,
+    '1,000 peers in 4 zones; a zone has a tenth of its sum to the core',
+    MANY,
     (peer) => ({ ...even(), zone: `z${peer % ZONES}` }),
-    { options: { coreBytesPerSec: (RATE * SOME) / ZONES / 10 } },
+    { options: { coreBytesPerSec: (RATE * MANY) / ZONES / 10 } },
   ),
   large(
     'slow-20-percent',

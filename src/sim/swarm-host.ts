@@ -191,6 +191,7 @@ export class SwarmHost implements HostHandler {
       this.tracker?.handle({ type: 'announce', from: idOf(from), message: received.message }, now)
     else {
       this.world.checks.heard(this, from, received.message)
+      if (received.message.type === 'close') this.#forget(from)
       this.peer.handle({ type: 'message', from: idOf(from), message: received.message }, now)
     }
     this.flush(now)
@@ -214,10 +215,15 @@ export class SwarmHost implements HostHandler {
     const id = idOf(other)
     this.tracker?.handle({ type: 'gone', id }, now)
     if (other === 0) this.#trackerLost(now)
-    if (!this.connections.delete(other)) return
+    if (this.#forget(other)) this.peer.handle({ type: 'neighbour-down', id }, now)
+  }
+
+  /** The channel for the content is closed; the tracker's is another matter. Whether there was one. */
+  #forget(other: number): boolean {
+    if (!this.connections.delete(other)) return false
     this.world.checks.ended(this, other)
-    this.#offered = this.#offered.filter((offered) => offered !== id)
-    this.peer.handle({ type: 'neighbour-down', id }, now)
+    this.#offered = this.#offered.filter((offered) => offered !== idOf(other))
+    return true
   }
 
   // ---- what the machines want ----
@@ -235,7 +241,9 @@ export class SwarmHost implements HostHandler {
   #carryOut(output: PeerOutput, now: number): void {
     switch (output.type) {
       case 'send':
-        if (this.connections.has(indexOf(output.to))) this.#send(indexOf(output.to), this.#said(output.message))
+        if (!this.connections.has(indexOf(output.to))) return
+        this.#send(indexOf(output.to), this.#said(output.message))
+        if (output.message.type === 'close') this.#forget(indexOf(output.to))
         return
       case 'announce':
         if (this.#isTrackerReached) this.#send(0, this.#said(output.message))
