@@ -20,6 +20,8 @@ export interface DownloadHost {
   /** Something is missing that only the origin may have. */
   reachOrigin(now: number): void
   drop(id: string, reason: string, untilMs: number): void
+  /** Says to a neighbour what is here and it was not told yet. */
+  tell(neighbour: Neighbour): void
 }
 
 const ORIGIN_HANDICAP_MS = 1e6
@@ -51,7 +53,11 @@ export class Downloads {
   constructor(state: PeerState, host: DownloadHost, now: number) {
     this.#state = state
     this.#host = host
-    this.#requests = new Requests(state, (id, reason, untilMs) => host.drop(id, reason, untilMs))
+    this.#requests = new Requests(
+      state,
+      (id, reason, untilMs) => host.drop(id, reason, untilMs),
+      (neighbour) => host.tell(neighbour),
+    )
     this.#lateness = new Lateness(state, now)
     this.#ratedAt = now
   }
@@ -113,7 +119,7 @@ export class Downloads {
       neighbour.answered(now - askedAt, bytes)
       this.pulledRuns++
     }
-    if (this.#requests.arrived(neighbour, run, now) && !state.isDone) this.pickSoon(now)
+    if (this.#requests.arrived(neighbour, run) && !state.isDone) this.pickSoon(now)
   }
 
   /** A neighbour announced something. */

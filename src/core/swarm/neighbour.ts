@@ -56,6 +56,8 @@ export class Neighbour {
 
   /** The mask that we last subscribed with. */
   mask = 0
+  /** When it was first subscribed to, or asked for what others brought then, ms. */
+  wantedAt: number = Infinity
   /** We get the manifest from it. */
   isManifestParent = false
   /** Runs that we asked it for → when, ms. */

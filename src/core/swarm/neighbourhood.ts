@@ -61,6 +61,10 @@ export class Neighbourhood {
     this.#state.emit({ type: 'misbehaved', id, reason })
   }
 
+  tell(neighbour: Neighbour): void {
+    this.#announcements.tell(neighbour)
+  }
+
   #remove(neighbour: Neighbour, now: number): void {
     const { neighbours, availability } = this.#state
     neighbours.delete(neighbour.id)

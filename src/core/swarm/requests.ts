@@ -32,12 +32,15 @@ export class Requests {
   count = 0
   readonly #state: PeerState
   readonly #drop: Drop
+  readonly #tell: (neighbour: Neighbour) => void
   /** Runs that were asked for. */
   readonly #asked: Map<number, Asked> = new Map()
 
-  constructor(state: PeerState, drop: Drop) {
+  /** @param tell says to a neighbour what is here and it was not told yet */
+  constructor(state: PeerState, drop: Drop, tell: (neighbour: Neighbour) => void) {
     this.#state = state
     this.#drop = drop
+    this.#tell = tell
   }
 
   /** Runs under way. */
@@ -74,19 +77,15 @@ export class Requests {
     this.count++
   }
 
-  /** A run is here: whoever else was asked for it need not send it, but who is being tried should. Whether it had been asked for. */
-  arrived(neighbour: Neighbour, run: number, now: number): boolean {
+  /** A run is here: whoever else was asked for it need not send it. Whether it had been asked for. */
+  arrived(neighbour: Neighbour, run: number): boolean {
     const state = this.#state
     if (neighbour.triedWith === run) this.#forget(neighbour, run)
     if (!this.#asked.delete(run)) return false
     for (const other of state.neighbours.values()) {
       const askedAt = other.outstanding.get(run)
-      if (askedAt === undefined || other.triedWith === run) continue
-      if (isUnproven(other) && other.triedWith < 0 && now - askedAt >= this.#timeoutMs(other) / 2) {
-        // It has still to send this one, so that its silence shows however soon others bring everything.
-        other.triedWith = run
-        continue
-      }
+      if (askedAt === undefined) continue
+      other.wantedAt = Math.min(other.wantedAt, askedAt)
       this.#forget(other, run)
       if (other !== neighbour) state.send(other.id, { type: 'cancel', ranges: state.rangesOf([run]) })
     }
@@ -127,10 +126,16 @@ export class Requests {
   checkTimeouts(now: number): void {
     for (const neighbour of this.#state.neighbours.values()) {
       if (neighbour.outstanding.size > 0 && this.#isGivenUp(neighbour, now)) continue
-      // Who has never sent anything is tried at once, others when they are due to be asked again.
-      const isDue = isUnproven(neighbour) || neighbour.snubbedUntil <= now
-      if (neighbour.strikes > 0 && neighbour.outstanding.size === 0 && isDue) this.#try(neighbour, now)
+      if (neighbour.outstanding.size === 0 && this.#isDoubtful(neighbour, now)) this.#try(neighbour, now)
     }
+  }
+
+  /** Whether it is to be tried: who has never sent anything at once after a strike, others when they are due to be asked again. */
+  #isDoubtful(neighbour: Neighbour, now: number): boolean {
+    if (neighbour.strikes > 0) return isUnproven(neighbour) || neighbour.snubbedUntil <= now
+    // A parent is not asked run by run, and is another's before long when it brings nothing; what was asked for may come from others.
+    if (!isUnproven(neighbour) || neighbour.snubbedUntil > now) return false
+    return now - neighbour.wantedAt > this.#timeoutMs(neighbour) / 2
   }
 
   /** Takes back what has waited for too long; whether the neighbour was dropped for it. */
@@ -156,19 +161,33 @@ export class Requests {
     return true
   }
 
-  /** Asks a neighbour for a run on which nothing depends: others may be asked for it too, and its parent still brings it. */
+  /** Asks a neighbour for a run on which nothing depends, and which nobody else makes superfluous: one that is here, if there is any. */
   #try(neighbour: Neighbour, now: number): void {
     const state = this.#state
-    let chosen = state.isDone ? Math.floor(neighbour.announced.nextSet(0) / state.runChunks) : undefined
-    state.eachMissing(state.limits.pickWindowRuns, (run) => {
-      if (chosen === undefined && state.hasAnnounced(neighbour, run)) chosen = run
-    })
-    if (chosen === undefined || !state.hasAnnounced(neighbour, chosen)) return
+    const chosen = this.#heldByBoth(neighbour) ?? this.#missing(neighbour)
+    if (chosen === undefined) return
+    // Told later that it is here, the neighbour would rightly leave it out.
+    this.#tell(neighbour)
     neighbour.triedWith = chosen
     neighbour.outstanding.set(chosen, now)
     neighbour.outstandingBytes += state.runBytes(chosen)
     this.count++
     state.send(neighbour.id, { type: 'request', ranges: state.rangesOf([chosen]) })
+  }
+
+  #heldByBoth(neighbour: Neighbour): number | undefined {
+    const { content, limits, runChunks } = this.#state
+    const runs = Math.min(limits.pickWindowRuns, Math.ceil(content.knownChunks / runChunks))
+    for (let run = 0; run < runs; run++) if (this.#state.hasRun(run) && this.#state.hasAnnounced(neighbour, run)) return run
+    return undefined
+  }
+
+  #missing(neighbour: Neighbour): number | undefined {
+    let chosen: number | undefined
+    this.#state.eachMissing(this.#state.limits.pickWindowRuns, (run) => {
+      if (chosen === undefined && this.#state.hasAnnounced(neighbour, run)) chosen = run
+    })
+    return chosen
   }
 
   #timeoutMs(neighbour: Neighbour): number {
