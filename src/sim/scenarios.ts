@@ -144,6 +144,10 @@ export const SCENARIOS: readonly Scenario[] = [
     { boundMs: 10 * SMALL_MS, within: 1.5 },
     (peer) => even(isSlow(peer) ? 0.1 : 1),
   ),
+  failing('weak-uplinks', 'every fifth peer sends with a tenth of the rate and takes with all of it', { within: 2.5 }, (peer) => ({
+    upBytesPerSec: isSlow(peer) ? RATE / 10 : RATE,
+    downBytesPerSec: RATE,
+  })),
   failing('growing', 'the source brings half of the rate, and receivers follow it', { options: { sourceBytesPerSec: RATE / 2 } }),
   failing('liars', 'every tenth peer announces everything and sends nothing', {
     options: { behaviour: (peer) => (isBad(peer) ? 'liar' : 'honest') },
