@@ -119,7 +119,7 @@ export class Downloads {
       neighbour.answered(now - askedAt, bytes)
       this.pulledRuns++
     }
-    if (this.#requests.arrived(neighbour, run) && !state.isDone) this.pickSoon(now)
+    if (this.#requests.arrived(neighbour, run, now) && !state.isDone) this.pickSoon(now)
   }
 
   /** A neighbour announced something. */

@@ -56,8 +56,10 @@ export class Neighbour {
 
   /** The mask that we last subscribed with. */
   mask = 0
-  /** When it was first subscribed to, or asked for what others brought then, ms. */
-  wantedAt: number = Infinity
+  /** When it was first subscribed to, ms. */
+  subscribedAt: number = Infinity
+  /** It was asked for something, and others brought it after long. */
+  isWaitedFor = false
   /** We get the manifest from it. */
   isManifestParent = false
   /** Runs that we asked it for → when, ms. */

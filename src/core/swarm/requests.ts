@@ -78,14 +78,14 @@ export class Requests {
   }
 
   /** A run is here: whoever else was asked for it need not send it. Whether it had been asked for. */
-  arrived(neighbour: Neighbour, run: number): boolean {
+  arrived(neighbour: Neighbour, run: number, now: number): boolean {
     const state = this.#state
     if (neighbour.triedWith === run) this.#forget(neighbour, run)
     if (!this.#asked.delete(run)) return false
     for (const other of state.neighbours.values()) {
       const askedAt = other.outstanding.get(run)
       if (askedAt === undefined) continue
-      other.wantedAt = Math.min(other.wantedAt, askedAt)
+      if (now - askedAt > this.#timeoutMs(other) / 2) other.isWaitedFor = true
       this.#forget(other, run)
       if (other !== neighbour) state.send(other.id, { type: 'cancel', ranges: state.rangesOf([run]) })
     }
@@ -133,9 +133,10 @@ export class Requests {
   /** Whether it is to be tried: who has never sent anything at once after a strike, others when they are due to be asked again. */
   #isDoubtful(neighbour: Neighbour, now: number): boolean {
     if (neighbour.strikes > 0) return isUnproven(neighbour) || neighbour.snubbedUntil <= now
-    // A parent is not asked run by run, and is another's before long when it brings nothing; what was asked for may come from others.
     if (!isUnproven(neighbour) || neighbour.snubbedUntil > now) return false
-    return now - neighbour.wantedAt > this.#timeoutMs(neighbour) / 2
+    // What was asked for came from others. Or it says that it has everything, and as a parent, which is not asked, it sends nothing.
+    const hasAll = neighbour.announced.count > 0 && neighbour.announced.count >= this.#state.content.knownChunks
+    return neighbour.isWaitedFor || (hasAll && now - neighbour.subscribedAt > this.#timeoutMs(neighbour) / 2)
   }
 
   /** Takes back what has waited for too long; whether the neighbour was dropped for it. */
