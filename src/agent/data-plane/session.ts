@@ -326,6 +326,8 @@ export class Session {
     switch (output.type) {
       case 'send':
         this.#links.get(output.to)?.send(this.swarmId, output.message)
+        // The machine has forgotten the neighbour with that: whatever it says next makes it one anew.
+        if (output.message.type === 'close') this.#links.delete(output.to)
         return
       case 'announce':
         this.#contact.link?.send(this.swarmId, output.message)
