@@ -119,7 +119,11 @@ export const SCENARIOS: readonly Scenario[] = [
       world.network.at(2000, () => world.partition(cutOff, 10_000))
     },
   }),
-  failing('crashes', 'every sixth peer crashes and starts again with what it had', { within: 3, befall: crashAndRestart }),
+  failing('crashes', 'every sixth peer crashes and starts again with what it had', {
+    within: 3,
+    originAtMost: 1.4,
+    befall: crashAndRestart,
+  }),
   failing('origin-dies-30', 'the origin dies at 30 % of the time, and some chunks with it', { within: 5, befall: originDies(0.3) }),
   failing('origin-dies-60', 'the origin dies at 60 % of the time, and some chunks with it', { within: 5, befall: originDies(0.6) }),
   failing(

@@ -174,17 +174,30 @@ test('a peer to which a stripe comes late is moved, but not again within the pau
 test('one parent that sees runs pile up is enough to make a leaf of a peer that gets far less than others', () => {
   const tracker = trackerWith()
   const ids = join(tracker, 40)
-  const now = progress(tracker, ids, 0, 2, (id) => (id === 'p0' ? 0.1 : 1))
+  const now = progress(tracker, ids, 0, 4, (id) => (id === 'p0' ? 0.1 : 1))
   const reporter = [...tracker.forest().nodes.get('p0')!.parents].find((parent) => !parent!.isOrigin)!.id
   announce(tracker, reporter, now, { slowPeers: ['p0'] })
   assert.equal(tracker.forest().nodes.get('p0')!.isSlow, true)
   assert.deepEqual(childrenOf(tracker, 'p0'), [])
 })
 
+test('a peer that is held up for a moment is no leaf, also where runs pile up before it', () => {
+  const tracker = trackerWith()
+  const ids = join(tracker, 40)
+  let now = progress(tracker, ids, 0, 3)
+  for (let round = 0; round < 5; round++) {
+    now = progress(tracker, ids, now, 2, (id) => (id === 'p0' ? 0.1 : 1))
+    for (const { id, haveBytes } of tracker.peers())
+      announce(tracker, id, now, { haveBytes, slowPeers: childrenOf(tracker, id).filter((child) => child === 'p0') })
+    now = progress(tracker, ids, now, 1)
+  }
+  assert.ok(tracker.forest().nodes.get('p0')!.canPassOn)
+})
+
 test('a peer that gets what others get is no leaf for one report, nor is a slow one for the report of a stranger', () => {
   const tracker = trackerWith()
   const ids = join(tracker, 40)
-  const now = progress(tracker, ids, 0, 2, (id) => (id === 'p0' ? 0.1 : 1))
+  const now = progress(tracker, ids, 0, 4, (id) => (id === 'p0' ? 0.1 : 1))
   const parents = tracker
     .forest()
     .nodes.get('p0')!
@@ -198,7 +211,7 @@ test('a peer that gets what others get is no leaf for one report, nor is a slow 
 test('a slow peer that then gets as much as others is an inner node again', () => {
   const tracker = trackerWith()
   const ids = join(tracker, 40)
-  const now = progress(tracker, ids, 0, 2, (id) => (id === 'p0' ? 0.1 : 1))
+  const now = progress(tracker, ids, 0, 4, (id) => (id === 'p0' ? 0.1 : 1))
   for (const id of ids) announce(tracker, id, now, { slowPeers: ['p0'] })
   assert.equal(tracker.forest().nodes.get('p0')!.isSlow, true)
   progress(tracker, ids, now, 8)

@@ -70,6 +70,10 @@ export interface TrackedPeer {
 
 /** A peer to which runs pile up is slow when it gets less than this share of the median. */
 const SLOW_SHARE = 0.6
+/** So many measurements in a row: a disk or a scheduler that holds a process up for a moment makes nobody a leaf. */
+const LOW_PERIODS = 3
+/** For how long a report that runs pile up counts, ms. */
+const PILED_UP_MS = 700
 /** A slow peer that gets this share of the median is as fast as others, after so many measurements in a row. */
 const GOOD_SHARE = 0.8
 const GOOD_PERIODS = 5
@@ -102,6 +106,10 @@ interface Tracked {
   /** Measurements in a row that were near the median. */
   goodPeriods: number
   /** Since when, and when last, it said that it does not send what it should, ms. */
+  /** Measurements in a row that were far below the median. */
+  lowPeriods: number
+  /** When runs were last seen to pile up before it, ms. */
+  piledUpAt: number
   overloadedSince: number
   overloadedAt: number
   /** When it was last made a leaf, ms, and how often that was. */
@@ -196,6 +204,8 @@ export class SwarmTracker {
       ratedAt: now,
       ratedBytes: message.haveBytes,
       goodPeriods: 0,
+      lowPeriods: 0,
+      piledUpAt: -Infinity,
       overloadedSince: now,
       overloadedAt: -Infinity,
       demotedAt: -Infinity,
@@ -254,8 +264,10 @@ export class SwarmTracker {
     peer.ratedAt = now
     peer.ratedBytes = peer.haveBytes
     this.#updateMedian(now)
+    peer.lowPeriods = peer.rate < SLOW_SHARE * this.#medianRate ? peer.lowPeriods + 1 : 0
     peer.goodPeriods = peer.rate > GOOD_SHARE * this.#medianRate ? peer.goodPeriods + 1 : 0
-    if (!peer.node.canPassOn && this.#isOver(peer, now)) this.#forest.restore(peer.node)
+    if (peer.node.canPassOn) this.#demoteSlow(peer, now)
+    else if (this.#isOver(peer, now)) this.#forest.restore(peer.node)
   }
 
   /** Whether a leaf is to be tried as an inner node again. How much a weak one would send shows only then; so one at a time. */
@@ -286,7 +298,12 @@ export class SwarmTracker {
     if (peer === undefined || !peer.node.canPassOn) return
     if (peer === from) return this.#reportedItself(peer, now)
     if (peer.isComplete || peer.rate === 0 || !peer.node.parents.includes(from.node)) return
-    if (peer.rate < SLOW_SHARE * this.#medianRate) this.#demote(peer, true, now)
+    peer.piledUpAt = now
+    this.#demoteSlow(peer, now)
+  }
+
+  #demoteSlow(peer: Tracked, now: number): void {
+    if (peer.lowPeriods >= LOW_PERIODS && now - peer.piledUpAt < PILED_UP_MS) this.#demote(peer, true, now)
   }
 
   /** More came for its children than it sent. In a burst that is so for a moment; where it stays, its children are too many. */
