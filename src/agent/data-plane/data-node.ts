@@ -70,7 +70,7 @@ export class DataNode {
     this.#calls = new Calls((method, params, from) => this.#serveCall(method, params, from))
     this.#links = new Links({
       self: () => this.#self(),
-      minWindowBytes: Math.min(128 * 1024, options.uploadWindowBytes),
+      minWindowBytes: Math.min(256 * 1024, options.uploadWindowBytes),
       maxWindowBytes: options.uploadWindowBytes,
       dialTimeoutMs: options.dialTimeoutMs,
       downloadLimit: this.#downloadLimit,

@@ -11,10 +11,10 @@ import { SwarmTracker, type TrackedPeer, type TrackerLimits } from '../../core/s
 import type { PeerLimits } from '../../core/swarm/peer-types.ts'
 import { asPolycastError, deserialiseError, fail, serialiseError, type PolycastError } from '../errors.ts'
 import type { StoredContent } from '../store/contract.ts'
+import { ContentIo } from './content-io.ts'
 import type { Link } from './link.ts'
 import { ManifestView } from './manifest-view.ts'
-import { RelayCache } from './relay-cache.ts'
-import { Payload, Slab } from './slabs.ts'
+import { Payload, type Slab } from './slabs.ts'
 import { TrackerContact } from './tracker-contact.ts'
 
 /** What a session needs of the node it runs on. */
@@ -56,10 +56,6 @@ export interface SessionProgress {
   readonly peers: number
 }
 
-const RELAY_CACHE_BYTES = 4 * 1024 * 1024
-const MAX_READS_PER_LINK = 4
-/** Bytes on their way to the disk above which the session reads no more from the network. */
-const MAX_UNWRITTEN_BYTES = 16 * 1024 * 1024
 /** A session that nobody uses is kept this long for those who may still ask. */
 const IDLE_MS = 60_000
 
@@ -71,27 +67,19 @@ export class Session {
   tracker: SwarmTracker | undefined
   /** Bytes of chunks sent to peers. */
   sentBytes = 0
-  reusedBytes = 0
   readonly #host: SessionHost
   readonly #view: ManifestView
-  readonly #cache: RelayCache = new RelayCache(RELAY_CACHE_BYTES)
+  readonly #io: ContentIo
   readonly #releaseHold: () => void
   /** Names that the machine knows as neighbours → the link to them. */
   readonly #links: Map<string, Link> = new Map()
   /** Peers that announced themselves to this tracker. */
   readonly #tracked: Map<string, Link> = new Map()
-  readonly #reads: Map<Link, number> = new Map()
-  readonly #paused: Set<Link> = new Set()
   readonly #contact: TrackerContact
   #timer: NodeJS.Timeout | undefined
   #timerAt = Infinity
   #isFlushing = false
-  #isReusing = false
-  #reuseUpTo = 0
   #isEnded = false
-  #unwrittenBytes = 0
-  /** Called when nothing waits to be written any more. */
-  #allWritten: (() => void) | undefined
   #pendingPayload: Payload | undefined
   #users = 0
   #idleSince: number
@@ -113,6 +101,7 @@ export class Session {
       onDown: () => this.#trackerDown(),
     })
     this.#idleSince = host.now()
+    this.#io = new ContentIo(stored, (error) => this.failWith(error))
     this.#releaseHold = stored.hold('a transfer')
     this.#view = new ManifestView(stored.manifest, Buffer.from(options.swarmId, 'hex'), () => this.#persistManifest())
     this.peer = new SwarmPeer(
@@ -146,6 +135,11 @@ export class Session {
     }
     if (isUsed) this.#idleSince = now
     return now - this.#idleSince > IDLE_MS
+  }
+
+  /** Bytes that other contents on this disk gave. */
+  get reusedBytes(): number {
+    return this.#io.reusedBytes
   }
 
   progress(): SessionProgress {
@@ -200,16 +194,10 @@ export class Session {
 
   /** The author's side: chunks were read from the source and are in the manifest; `parts` are their bytes. */
   async ingested(firstChunk: number, count: number, payload: Payload): Promise<void> {
-    this.#cache.add(firstChunk, count, payload.retain())
-    const writing = this.stored.write(firstChunk, count, [payload.bytes])
+    const writing = this.#io.ingest(firstChunk, count, payload)
     this.peer.handle({ type: 'stored', firstChunk, count }, this.#host.now())
     this.flush()
-    try {
-      await writing
-      this.#cache.written(firstChunk)
-    } finally {
-      payload.release()
-    }
+    await writing
   }
 
   manifestGrew(): void {
@@ -249,8 +237,7 @@ export class Session {
 
   linkClosed(link: Link): void {
     const now = this.#host.now()
-    this.#reads.delete(link)
-    this.#paused.delete(link)
+    this.#io.forget(link)
     if (this.#tracked.get(link.name) === link) {
       this.#tracked.delete(link.name)
       this.tracker?.handle({ type: 'gone', id: link.name }, now)
@@ -265,11 +252,11 @@ export class Session {
 
   /** Sends the next range on a link with room; false if there is none. */
   sendNext(link: Link, now: number): number {
-    if ((this.#reads.get(link) ?? 0) >= MAX_READS_PER_LINK) return 0
+    if (this.#io.isBusy(link)) return 0
     const range = this.peer.nextUpload(link.name, now)
     if (range === undefined) return 0
     const { firstChunk, count } = range
-    const cached = this.#cache.get(firstChunk, count)
+    const cached = this.#io.cached(firstChunk, count)
     const bytes = this.#view.rangeBytes(firstChunk, count)
     this.sentBytes += bytes
     if (cached !== undefined) link.sendData(this.swarmId, firstChunk, count, cached)
@@ -300,8 +287,7 @@ export class Session {
       link.send(this.swarmId, { type: 'close', reason: reason.slice(0, 1000) })
       link.forget(this.swarmId)
     }
-    this.#resume()
-    this.#cache.clear()
+    this.#io.end()
     this.#releaseHold()
     const error = fail('cancelled', { reason })
     for (const waiter of this.#waiters.splice(0)) waiter.reject(error)
@@ -349,7 +335,7 @@ export class Session {
         return
       }
       case 'reuse':
-        void this.#reuse(output.fromChunk, output.upTo)
+        void this.#io.reuse(output.fromChunk, output.upTo, (from, to) => this.#tellReused(from, to))
         return
       case 'complete':
         if (!this.#isFinishing) void this.#finish()
@@ -369,74 +355,23 @@ export class Session {
     this.flush()
     this.#pendingPayload?.release()
     this.#pendingPayload = undefined
-    if (this.#unwrittenBytes > MAX_UNWRITTEN_BYTES && !link.isClosed) {
-      link.socket.pause()
-      this.#paused.add(link)
-    }
+    this.#io.slowDown(link)
   }
 
   #write(firstChunk: number, count: number, written: Uint8Array): void {
     // What the machine held back until its manifest came is a copy of its own.
     const payload = written === this.#pendingPayload?.bytes ? this.#pendingPayload.retain() : new Payload(written)
-    this.#cache.add(firstChunk, count, payload.retain())
-    const bytes = payload.bytes.length
-    this.#unwrittenBytes += bytes
-    this.stored.write(firstChunk, count, [payload.bytes]).then(
-      () => {
-        this.#cache.written(firstChunk)
-        payload.release()
-        this.#unwrittenBytes -= bytes
-        if (this.#unwrittenBytes < MAX_UNWRITTEN_BYTES / 2) this.#resume()
-        if (this.#unwrittenBytes === 0) this.#allWritten?.()
-      },
-      (error: unknown) => {
-        payload.release()
-        this.fail(asPolycastError(error))
-      },
-    )
-  }
-
-  #resume(): void {
-    for (const link of this.#paused) link.socket.resume()
-    this.#paused.clear()
+    this.#io.write(firstChunk, count, payload)
   }
 
   async #readAndSend(link: Link, firstChunk: number, count: number, bytes: number): Promise<void> {
-    this.#reads.set(link, (this.#reads.get(link) ?? 0) + 1)
-    const slab = Slab.take(bytes)
-    try {
-      const view = slab.buffer.subarray(0, bytes)
-      await this.stored.read(firstChunk, count, view)
-      link.sendData(this.swarmId, firstChunk, count, new Payload(view, slab))
-    } catch {
-      // Gone from this disk: whoever asked is told, and asks another peer.
-      slab.release()
-      link.send(this.swarmId, { type: 'lost', ranges: [firstChunk, count] })
-    }
-    this.#reads.set(link, (this.#reads.get(link) ?? 1) - 1)
-    if (!link.isClosed) {
-      this.#host.offer(link, this)
-      this.#host.refill(link)
-    }
-  }
-
-  /** Searches this disk for entries; one search at a time, and what came meanwhile in the next one. */
-  async #reuse(fromChunk: number, upTo: number): Promise<void> {
-    this.#reuseUpTo = upTo
-    if (this.#isReusing) return
-    this.#isReusing = true
-    for (let from = fromChunk; from < this.#reuseUpTo && !this.#isEnded;) {
-      const to = this.#reuseUpTo
-      try {
-        const { bytes } = await this.stored.reuse(from)
-        this.reusedBytes += bytes
-      } catch (error) {
-        return this.fail(asPolycastError(error))
-      }
-      if (!this.#isEnded) this.#tellReused(from, to)
-      from = to
-    }
-    this.#isReusing = false
+    const payload = await this.#io.read(link, firstChunk, count, bytes)
+    if (payload !== undefined) link.sendData(this.swarmId, firstChunk, count, payload)
+    // Whoever asked is told, and asks another peer.
+    else link.send(this.swarmId, { type: 'lost', ranges: [firstChunk, count] })
+    if (link.isClosed) return
+    this.#host.offer(link, this)
+    this.#host.refill(link)
   }
 
   #tellReused(from: number, to: number): void {
@@ -454,8 +389,7 @@ export class Session {
   async #finish(): Promise<void> {
     this.#isFinishing = true
     try {
-      if (this.#unwrittenBytes > 0) await new Promise<void>((resolve) => (this.#allWritten = resolve))
-      await this.stored.finish()
+      await this.#io.finish()
     } catch (error) {
       return this.fail(asPolycastError(error))
     }

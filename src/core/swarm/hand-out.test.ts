@@ -7,7 +7,7 @@ import type { ContentView } from './content-view.ts'
 import { HandOut } from './hand-out.ts'
 import { Neighbour } from './neighbour.ts'
 import { PeerState } from './peer-state.ts'
-import { takeNext } from './upload.ts'
+import { noteAsked, takeNext } from './upload.ts'
 
 const STRIPES = 4
 const RUN_CHUNKS = 2
@@ -50,7 +50,8 @@ class Origin {
 
   /** Hands the next run out to a child: its index, or -1 when there is none for it now. */
   hand(child: Neighbour, now: number): number {
-    const range = takeNext(child, this.state.have, this.chunks, RUN_CHUNKS, this.handOut.holdFrom(now))
+    const maySendAsked = this.handOut.maySendAsked(child, now)
+    const range = takeNext(child, this.state.have, this.chunks, RUN_CHUNKS, this.handOut.holdFrom(now), maySendAsked)
     if (range === undefined) return -1
     this.handOut.released(range, now)
     return range.firstChunk / RUN_CHUNKS
@@ -65,6 +66,26 @@ class Origin {
     return told
   }
 }
+
+test('what is asked for again waits while there is more to hand out, and is sent when nobody takes anything new, or all is out', () => {
+  const origin = new Origin(100)
+  const child = origin.child('c', 0b1111)
+  const other = origin.child('other', 0)
+  for (let run = 0; run < 40; run++) origin.hand(child, run)
+  noteAsked(other, [0, 20 * RUN_CHUNKS], origin.chunks)
+  const repeated = (now: number): number => {
+    let count = 0
+    while (origin.hand(other, now) >= 0) count++
+    return count
+  }
+  assert.equal(repeated(40), 2, 'one of 32')
+  for (let run = 40; run < 70; run++) origin.hand(child, run)
+  assert.equal(repeated(70), 1)
+  assert.equal(repeated(500), 17, 'its link has been idle')
+  noteAsked(other, [0, 20 * RUN_CHUNKS], origin.chunks)
+  while (origin.hand(child, 501) >= 0) continue
+  assert.equal(repeated(502), 20, 'everything was handed out')
+})
 
 test('in whatever order its children take, each run is handed out once, and no stripe gets far ahead of the others', () => {
   const run = (turns: number[]): void => {

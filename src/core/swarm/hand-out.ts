@@ -16,6 +16,13 @@ const LEAD_RUNS = 48
 /** How long it holds back the stripes that are ahead for the sake of one that isn't, and then doesn't, ms. */
 const HOLD_MS = 150
 const FREE_MS = 2000
+/**
+ * As long as there is more to hand out, one range of so many may be one that was handed out before and is asked for again: what the
+ * origin sends twice, everyone waits for, since its link is the one that all chunks pass.
+ */
+const NEW_PER_ASKED = 32
+/** When nobody has taken anything new for this long, what is asked for is sent, ms. */
+const UNTAKEN_MS = 250
 
 export class HandOut {
   readonly #state: PeerState
@@ -26,6 +33,10 @@ export class HandOut {
   #leadSince: number = Infinity
   /** Until when no stripe is held back, ms. */
   #freeUntil = 0
+  /** Ranges sent for the first time, and again, and when the last was sent for the first time, ms. */
+  #newRanges = 0
+  #repeatedRanges = 0
+  #newAt = -Infinity
 
   constructor(state: PeerState) {
     this.#state = state
@@ -48,8 +59,20 @@ export class HandOut {
     return (Math.floor(this.#releasedBelow / runChunks) + LEAD_RUNS) * runChunks
   }
 
+  /** Whether a neighbour may be sent what it asked for. */
+  maySendAsked(neighbour: Neighbour, now: number): boolean {
+    const first = neighbour.asked[0]
+    if (first === undefined || !this.#released.has(first) || this.#releasedBelow >= this.#state.content.knownChunks) return true
+    return this.#repeatedRanges * NEW_PER_ASKED <= this.#newRanges || now - this.#newAt > UNTAKEN_MS
+  }
+
   /** A range is being sent. */
   released(range: ChunkRange, now: number): void {
+    if (this.#released.hasRange(range.firstChunk, range.count)) this.#repeatedRanges++
+    else {
+      this.#newRanges++
+      this.#newAt = now
+    }
     this.#released.setRange(range.firstChunk, range.count)
     this.#noteLead(range.firstChunk, now)
     if (!this.#released.has(this.#releasedBelow)) return

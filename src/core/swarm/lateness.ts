@@ -16,13 +16,8 @@ const MAX_LATE_MS = 5000
 const TAIL_RUNS = 32
 /** A parent that has what is missing and sends nothing of the stripe for this long has gone still, ms. */
 const STALL_MS = 1500
-/** How often it is noted how far the stripes are, ms. What was passed over or free to be sent at the note before the last, it is time for. */
-const MARK_MS = 2000
-/** How long a new parent has until its runs can count as forgotten, ms. */
-const FORGOTTEN_MS = 3000
-/** A parent has forgotten what it could send when it sends nothing of the stripe for this many times as long as it usually takes, but in less than the greatest time, ms. */
+/** A parent has forgotten what it could send when it sends nothing of the stripe for this many times as long as it usually takes, but in less than the greatest time. */
 const QUIET_GAPS = 8
-const MAX_QUIET_MS = 10_000
 /** The least time between two looks, ms. */
 const LOOK_PAUSE_MS = 200
 
@@ -132,7 +127,7 @@ export class Lateness {
     const state = this.#state
     if (now - this.#lookedAt < LOOK_PAUSE_MS) return
     this.#lookedAt = now
-    if (now - this.#mark.at >= MARK_MS) {
+    if (now - this.#mark.at >= state.limits.markMs) {
       this.#lastMark = this.#mark
       this.#mark = { at: now, fronts: [...this.#fronts], clearedTo: state.clearedTo }
     }
@@ -166,9 +161,9 @@ export class Lateness {
     const state = this.#state
     const stripe = state.stripeOf(run)
     const { fronts, clearedTo } = this.#lastMark
-    if (run * state.runChunks + state.runLength(run) > clearedTo || now - this.changedAt(stripe) <= FORGOTTEN_MS) return false
+    if (run * state.runChunks + state.runLength(run) > clearedTo || now - this.changedAt(stripe) <= state.limits.forgottenMs) return false
     if (run < (fronts[stripe] ?? -1)) return true
-    const quietMs = Math.min(MAX_QUIET_MS, Math.max(FORGOTTEN_MS, QUIET_GAPS * this.#gapMs))
+    const quietMs = Math.min(state.limits.maxQuietMs, Math.max(state.limits.forgottenMs, QUIET_GAPS * this.#gapMs))
     return now - (this.#arrivedAt[stripe] ?? 0) > quietMs
   }
 

@@ -63,6 +63,9 @@ function partOf(kind: 'segment' | 'seal', index: number, isRight: boolean = true
   return { kind, index, bytes: new Uint8Array([isRight ? 0 : 1]) }
 }
 
+/** Shorter times than in use, so that scripts are short; a script may set its own. */
+const SCRIPT_LIMITS = { minLateMs: 400, originGraceMs: 500, originHelpMs: 3000, markMs: 2000, forgottenMs: 3000, maxQuietMs: 10_000 }
+
 class Player {
   readonly transcript: string[] = []
   readonly #content: ScriptedContent
@@ -87,7 +90,7 @@ class Player {
         isOrigin: settings.has('origin'),
         canReuse: settings.has('reuse'),
         random: new Random(settings.get('seed') ?? 'script'),
-        limits,
+        limits: { ...SCRIPT_LIMITS, ...limits },
       },
       have,
       0,

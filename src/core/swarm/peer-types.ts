@@ -80,6 +80,12 @@ export interface PeerLimits {
   readonly originGraceMs: number
   /** After how long the origin helps with a run that others have and don't get to send, ms. */
   readonly originHelpMs: number
+  /** How often it is noted how far the stripes are, ms: what was passed over or free to be sent at the note before the last, it is time for. */
+  readonly markMs: number
+  /** How long a new parent has until its runs can count as forgotten, and for how long a stripe has to be quiet at the least, ms. */
+  readonly forgottenMs: number
+  /** For how long a stripe may be quiet at the most until what its parent could send counts as forgotten, ms. */
+  readonly maxQuietMs: number
   /** The least time after which a request counts as unanswered, ms. */
   readonly minRequestTimeoutMs: number
   /** Unanswered requests in a row after which a neighbour is dropped. */
@@ -110,9 +116,14 @@ export const DEFAULT_PEER_LIMITS: PeerLimits = {
   announceIntervalMs: 500,
   earlyAnnounceIntervalMs: 200,
   earlyMs: 3000,
-  minLateMs: 400,
-  originGraceMs: 500,
-  originHelpMs: 3000,
+  // Where links are full, a process that waits for its turn on the CPU puts all below it behind by as much: with 400 ms, 16 peers on two
+  // cores asked each other, and the origin, for a fifth of the content that was on its way.
+  minLateMs: 1500,
+  originGraceMs: 2000,
+  originHelpMs: 10_000,
+  markMs: 5000,
+  forgottenMs: 10_000,
+  maxQuietMs: 15_000,
   minRequestTimeoutMs: 3000,
   maxStrikes: 3,
   maxStrikesUnproven: 2,

@@ -170,7 +170,8 @@ export class SwarmPeer {
     const neighbour = this.#state.neighbours.get(id)
     if (neighbour === undefined) return undefined
     const { have, content, runChunks } = this.#state
-    const range = takeNext(neighbour, have, content.knownChunks, runChunks, this.#handOut?.holdFrom(now) ?? Infinity)
+    const maySendAsked = this.#handOut?.maySendAsked(neighbour, now)
+    const range = takeNext(neighbour, have, content.knownChunks, runChunks, this.#handOut?.holdFrom(now), maySendAsked)
     if (range === undefined) neighbour.isOffered = false
     else this.#handOut?.released(range, now)
     return range
@@ -486,7 +487,10 @@ export class SwarmPeer {
     this.#state.timers.set('tick', now + this.limits.tickMs)
     this.#neighbourhood.dismissIdle(now)
     // What the origin held back may be due.
-    if (this.#handOut !== undefined) for (const child of this.#children) this.#state.offer(child)
+    if (this.#handOut !== undefined) {
+      for (const child of this.#children) this.#state.offer(child)
+      for (const neighbour of this.#state.neighbours.values()) if (neighbour.asked.length > 0) this.#state.offer(neighbour)
+    }
     if (!this.isDone) this.#manifest.tick(now)
     this.#downloads.tick(now)
   }

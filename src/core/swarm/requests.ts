@@ -156,7 +156,8 @@ export class Requests {
     if (!isSilent) return false
     neighbour.snub(now, timeoutMs)
     const most = isUnproven(neighbour) ? state.limits.maxStrikesUnproven : state.limits.maxStrikes
-    if (neighbour.strikes < most || !overdue.includes(triedWith)) return false
+    // An origin that hands out leaves what was asked of it again for later.
+    if (neighbour.isOrigin || neighbour.strikes < most || !overdue.includes(triedWith)) return false
     const reason = `it announced chunks and left ${neighbour.strikes} requests for them unanswered`
     this.#drop(neighbour.id, reason, now + state.limits.silentBanMs)
     return true

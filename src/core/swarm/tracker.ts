@@ -54,7 +54,7 @@ export const DEFAULT_TRACKER_LIMITS: TrackerLimits = {
   stripes: 4,
   extraNeighbours: 4,
   maxPeers: 20_000,
-  reparentPauseMs: 1500,
+  reparentPauseMs: 4000,
   ratePeriodMs: 180,
   maxSlowShare: 0.5,
 }

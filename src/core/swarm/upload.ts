@@ -68,9 +68,19 @@ export function noteServed(neighbour: Neighbour, ranges: Ranges, known: number):
  * @param known how many chunks the manifest knows
  * @param runChunks the longest range to send at once
  * @param holdFrom chunks from here on are held back
+ * @param maySendAsked what was asked for may be sent, too
  */
-export function takeNext(neighbour: Neighbour, have: Bitfield, known: number, runChunks: number, holdFrom: number): ChunkRange | undefined {
-  const range = chooseNext(neighbour, have, known, runChunks, holdFrom)
+export function takeNext(
+  neighbour: Neighbour,
+  have: Bitfield,
+  known: number,
+  runChunks: number,
+  holdFrom: number = Infinity,
+  maySendAsked: boolean = true,
+): ChunkRange | undefined {
+  const range = maySendAsked
+    ? chooseNext(neighbour, have, known, runChunks, holdFrom)
+    : (takeFresh(neighbour, have, runChunks, holdFrom) ?? takeScanned(neighbour, have, Math.min(known, holdFrom), runChunks))
   if (range !== undefined) neighbour.served.setRange(range.firstChunk, range.count)
   return range
 }
