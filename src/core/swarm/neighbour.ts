@@ -56,8 +56,8 @@ export class Neighbour {
 
   /** The mask that we last subscribed with. */
   mask = 0
-  /** When it was first subscribed to, ms. */
-  subscribedAt: number = Infinity
+  /** When it was first seen to have something that it was to send unasked, and might, ms. */
+  owesSince: number = Infinity
   /** It was asked for something, and others brought it after long. */
   isWaitedFor = false
   /** We get the manifest from it. */

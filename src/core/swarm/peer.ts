@@ -227,7 +227,6 @@ export class SwarmPeer {
     if (mask === neighbour.mask && wantsManifest === neighbour.isManifestParent) return
     this.#announcements.tell(neighbour)
     neighbour.mask = mask
-    if (mask !== 0) neighbour.subscribedAt = Math.min(neighbour.subscribedAt, now)
     neighbour.isManifestParent = wantsManifest
     state.send(neighbour.id, {
       type: 'subscribe',

@@ -136,7 +136,19 @@ export class Requests {
     if (!isUnproven(neighbour) || neighbour.snubbedUntil > now) return false
     // What was asked for came from others. Or it says that it has everything, and as a parent, which is not asked, it sends nothing.
     const hasAll = neighbour.announced.count > 0 && neighbour.announced.count >= this.#state.content.knownChunks
-    return neighbour.isWaitedFor || (hasAll && now - neighbour.subscribedAt > this.#timeoutMs(neighbour) / 2)
+    if (neighbour.owesSince > now && hasAll && this.#owes(neighbour)) neighbour.owesSince = now
+    return neighbour.isWaitedFor || now - neighbour.owesSince > this.#timeoutMs(neighbour) / 2
+  }
+
+  /** Whether something is missing that the neighbour is to send unasked, and may. */
+  #owes(neighbour: Neighbour): boolean {
+    const state = this.#state
+    let owes = false
+    state.eachMissing(state.limits.pickWindowRuns, (run) => {
+      const isCleared = run * state.runChunks + state.runLength(run) <= state.clearedTo
+      if (isCleared && state.parentOf(state.stripeOf(run)) === neighbour) owes = true
+    })
+    return owes
   }
 
   /** Takes back what has waited for too long; whether the neighbour was dropped for it. */
