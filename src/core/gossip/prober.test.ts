@@ -131,8 +131,8 @@ test('an ack by way of a relay, or late from the target, is as good; but tells n
 test('an ack that waited while this member was held up counts, but tells no round trip', () => {
   const { script, ping } = probing()
   script.now += 5000
-  script.machine.handleTimeout(script.now)
   script.hear(ackOf(ping), ping.to)
+  assert.equal(script.takeOutputs('held-up').length, 1)
   assert.deepEqual(script.takeOutputs('probed'), [{ type: 'probed', node: ping.to, rttMs: undefined, payload: undefined }])
   assert.equal(script.takeOutputs('suspected').length, 0)
 })

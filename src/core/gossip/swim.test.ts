@@ -126,6 +126,20 @@ test('a suspicion does not run out while the host stands still', () => {
   assert.equal(script.machine.status().healthScore, 1)
 })
 
+test('a confirmation that moves the end of a suspicion into the past ends it, and is no sign of having been held up', () => {
+  const script = new ScriptedMachine().meet('a', 'b', 'c', 'd')
+  for (const node of ['a', 'b', 'c', 'd']) script.answering.add(node)
+  script.hear({ type: 'suspect', incarnation: 1, node: 'a', from: 'b' })
+  script.advance(8000)
+  script.hear([
+    { type: 'suspect', incarnation: 1, node: 'a', from: 'c' },
+    { type: 'suspect', incarnation: 1, node: 'a', from: 'd' },
+  ])
+  script.advance(0)
+  assert.equal(script.stateOf('a'), 'dead')
+  assert.equal(script.takeOutputs('held-up').length, 0)
+})
+
 test('a member that comes back under its name outdoes what was said of its earlier life', () => {
   const cluster = clusterOf(4)
   const { endpoint } = cluster.host('n3')
@@ -221,6 +235,7 @@ test('on a network that loses nothing no live member is ever suspected, whoever 
       cluster.run(40_000)
       assert.ok(cluster.isWhole())
       assert.equal(cluster.eventsOf('suspected').length + cluster.eventsOf('failed').length, 0)
+      assert.equal(cluster.eventsOf('held-up').length, 0)
     }),
     { numRuns: 25 },
   )

@@ -31,6 +31,8 @@ export class SwimMachine {
   #gossipAt: number
   /** When a leave ends at the latest; Infinity when there is none. */
   #departAt = Infinity
+  /** When this machine is to be called at the latest. */
+  #dueAt: number
 
   constructor(options: SwimOptions, now: number) {
     const state = new SwimState(options, now)
@@ -47,6 +49,7 @@ export class SwimMachine {
     this.#exchanges = new PushPullExchanges(state, this.#rules, now)
     this.#gossipAt = now + state.random.float() * state.profile.gossipIntervalMs
     this.#rules.announce()
+    this.#dueAt = this.nextDeadline()
   }
 
   /** All that are known, this member and those that are gone since not long with them. */
@@ -98,6 +101,34 @@ export class SwimMachine {
   }
 
   handle(input: SwimInput, now: number): void {
+    this.#noticeDelay(now)
+    this.#input(input, now)
+    this.#dueAt = Math.max(this.nextDeadline(), now)
+  }
+
+  handleTimeout(now: number): void {
+    this.#noticeDelay(now)
+    this.#rules.handleTimeout(now)
+    this.#relay.handleTimeout(now)
+    this.#prober.handleTimeout(now)
+    this.#exchanges.handleTimeout(now)
+    if (now >= this.#gossipAt) this.#gossip(now)
+    if (now >= this.#departAt) this.#depart(false)
+    this.#dueAt = Math.max(this.nextDeadline(), now)
+  }
+
+  /** A deadline may have moved into the past by what came last; late is only what is later than this machine could have asked for. */
+  #noticeDelay(now: number): void {
+    const lateMs = now - this.#dueAt
+    if (lateMs <= this.#state.profile.probeTimeoutMs) return
+    const { awareness, suspicions } = this.#state
+    awareness.apply(1)
+    suspicions.postpone(lateMs)
+    this.#prober.postpone(lateMs)
+    this.#state.emit({ type: 'held-up', forMs: lateMs })
+  }
+
+  #input(input: SwimInput, now: number): void {
     switch (input.type) {
       case 'packet':
         // News first: an ack then carries the refutation of what came along with its ping.
@@ -128,25 +159,6 @@ export class SwimMachine {
         this.#rules.update(input.meta)
         break
     }
-  }
-
-  handleTimeout(now: number): void {
-    const lateMs = now - this.nextDeadline()
-    if (lateMs > this.#state.profile.probeTimeoutMs) this.#heldUp(lateMs)
-    this.#rules.handleTimeout(now)
-    this.#relay.handleTimeout(now)
-    this.#prober.handleTimeout(now)
-    this.#exchanges.handleTimeout(now)
-    if (now >= this.#gossipAt) this.#gossip(now)
-    if (now >= this.#departAt) this.#depart(false)
-  }
-
-  #heldUp(lateMs: number): void {
-    const { awareness, suspicions } = this.#state
-    awareness.apply(1)
-    suspicions.postpone(lateMs)
-    this.#prober.postpone(lateMs)
-    this.#state.emit({ type: 'held-up', forMs: lateMs })
   }
 
   // ---- messages ----
