@@ -81,7 +81,7 @@ test('when nothing answers by its end the target is suspected, with all that was
   const [suspected] = script.takeOutputs('suspected')
   assert.equal(suspected?.member.node, ping.to)
   assert.deepEqual([suspected?.verdict.from, suspected?.verdict.source], [SELF, 'probe'])
-  const probe = suspected!.verdict.probe!
+  const probe = suspected.verdict.probe!
   assert.deepEqual([probe.by, probe.about, probe.endedAt - probe.startedAt, probe.healthScore], [SELF, ping.to, 1000, 0])
   assert.deepEqual(
     probe.paths.map(({ kind, outcome }) => `${kind} ${outcome}`),

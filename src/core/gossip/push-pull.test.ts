@@ -29,7 +29,7 @@ test('who joins tells all that it knows, and knows then what the other does', ()
   assert.deepEqual(opened?.to, endpointOf('seed'))
   assert.deepEqual(opened?.message, tableOf([recordOf(SELF)], { isJoin: true }))
   const message = tableOf([recordOf('seed'), recordOf('a', 'alive', { incarnation: 4 })], { userState: Uint8Array.of(5) })
-  script.input({ type: 'stream-answered', stream: opened!.stream, message })
+  script.input({ type: 'stream-answered', stream: opened.stream, message })
   assert.deepEqual(
     script.takeOutputs('joined').map(({ member }) => [member.node, member.incarnation]),
     [
