@@ -137,6 +137,16 @@ test('an ack that waited while this member was held up counts, but tells no roun
   assert.equal(script.takeOutputs('suspected').length, 0)
 })
 
+test('for as long as this member was held up, a probe does not end', () => {
+  const { script, ping } = probing()
+  script.advance(600)
+  script.now += 5000
+  script.machine.handleTimeout(script.now)
+  script.hear(ackOf(ping), ping.to)
+  assert.equal(script.takeOutputs('probed').length, 1)
+  assert.equal(script.takeOutputs('suspected').length, 0)
+})
+
 test('a member that answers on the stream alone is alive, and it is told that packets get lost', () => {
   const { script, ping } = probing()
   script.advance(501)

@@ -144,3 +144,14 @@ test('from time to time everything is exchanged with a live member', () => {
   assert.equal(opened.length, 4)
   assert.ok(opened.every(({ node, message }) => node === 'a' && message.type === 'push-pull' && !message.isJoin))
 })
+
+test('a member that leaves begins no more exchanges, and answers those of others', () => {
+  const script = new ScriptedMachine().meet('a')
+  script.input({ type: 'leave' })
+  script.advance(60_000)
+  assert.equal(script.takeOutputs('open-stream').length, 0)
+  script.input({ type: 'stream-opened', request: 1, from: endpointOf('b'), message: tableOf([recordOf('b')]) })
+  const [answer] = script.takeOutputs('answer')
+  assert.ok(answer?.message.type === 'push-pull')
+  assert.equal(answer.message.members.find(({ node }) => node === SELF)?.state, 'left')
+})

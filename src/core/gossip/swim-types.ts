@@ -25,7 +25,7 @@ export type SwimInput =
 export type SwimOutput =
   /** Send messages in one packet. `node` is the receiver's name where it is known. */
   | { readonly type: 'send'; readonly to: Endpoint; readonly node: string | undefined; readonly messages: readonly PacketMessage[] }
-  /** Open a stream, send the message, and read the answer; it is closed by `close-stream` if none comes by then. */
+  /** Open a stream, send the message, and wait for the answer until `close-stream`. */
   | {
       readonly type: 'open-stream'
       readonly stream: number

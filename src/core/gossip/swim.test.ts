@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { GOSSIP_PROFILES } from './profile.ts'
+import { suspicionBounds } from './suspicion.ts'
 import { endpointOf, ScriptedMachine, SELF } from './testing/scripted-machine.ts'
 import { VirtualCluster } from './testing/virtual-cluster.ts'
 
@@ -44,6 +45,29 @@ test('a member that crashed is found dead by all, within what the profile says, 
     assert.deepEqual([paths[0]?.kind, paths[0]?.outcome], ['direct', 'silent'])
     assert.ok(paths.some(({ kind, outcome }) => kind === 'indirect' && outcome === 'nack'))
     assert.deepEqual([paths.at(-1)?.kind, paths.at(-1)?.outcome], ['stream', 'silent'])
+  }
+})
+
+test('in each profile a crash is found within its bound, and nobody is suspected before', () => {
+  for (const [name, profile] of Object.entries(GOSSIP_PROFILES)) {
+    const cluster = new VirtualCluster({ seed: name, profile })
+    const SIZE = 8
+    for (let i = 0; i < SIZE; i++) cluster.add(`n${i}`)
+    for (let i = 1; i < SIZE; i++) cluster.join(`n${i}`, 'n0')
+    cluster.run(20 * profile.probeIntervalMs)
+    assert.ok(cluster.isWhole(), name)
+    assert.equal(cluster.eventsOf('suspected').length, 0, name)
+    cluster.crash('n5')
+    // Each of the others meets it within two rounds of probing, and waits then for no longer than without confirmations.
+    const { maxMs } = suspicionBounds(profile, SIZE)
+    assert.ok(
+      cluster.runUntil(() => cluster.allSee('n5', 'dead'), 2 * SIZE * profile.probeIntervalMs + maxMs),
+      name,
+    )
+    assert.ok(
+      cluster.eventsOf('failed').every(({ output }) => output.member.node === 'n5'),
+      name,
+    )
   }
 })
 
