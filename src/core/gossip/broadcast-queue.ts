@@ -23,6 +23,8 @@ export class BroadcastQueue<Message> {
   /** In the order of sending. */
   #items: Queued<Message>[] = []
   readonly #byAbout: Map<string, Queued<Message>> = new Map()
+  /** No message that was ever queued is smaller: a packet with less room than that is full. */
+  #leastBytes = Infinity
   #nextId = 0
   #droppedCount = 0
 
@@ -50,6 +52,7 @@ export class BroadcastQueue<Message> {
     if (about !== undefined) this.delete(about)
     const item: Queued<Message> = { about, message, bytes: this.#sizeOf(message), id: this.#nextId++, sentCount: 0 }
     if (about !== undefined) this.#byAbout.set(about, item)
+    this.#leastBytes = Math.min(this.#leastBytes, item.bytes)
     this.#insert(item)
     if (this.#items.length > this.#maxQueued) this.#dropLast()
   }
@@ -67,8 +70,10 @@ export class BroadcastQueue<Message> {
     const taken: Queued<Message>[] = []
     const left: Queued<Message>[] = []
     let free = freeBytes
-    for (const item of this.#items) {
-      if (item.bytes > free || taken.length >= MAX_TAKEN) {
+    let looked = 0
+    for (; looked < this.#items.length && free >= this.#leastBytes && taken.length < MAX_TAKEN; looked++) {
+      const item = this.#items[looked]!
+      if (item.bytes > free) {
         left.push(item)
         continue
       }
@@ -76,7 +81,7 @@ export class BroadcastQueue<Message> {
       taken.push(item)
     }
     if (taken.length === 0) return []
-    this.#items = left
+    this.#items = left.concat(this.#items.slice(looked))
     for (const item of taken) {
       item.sentCount++
       if (item.sentCount < sendLimit) this.#insert(item)

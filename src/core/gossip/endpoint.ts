@@ -1,5 +1,5 @@
 /** Where members are, compared. */
-import { toHex } from '../lib/bytes.ts'
+import { equalBytes, toHex } from '../lib/bytes.ts'
 import type { Endpoint, PingSource } from './messages.ts'
 
 /** Text that two endpoints have in common when they are one: an IPv4 address counts the same in four bytes and mapped into sixteen. */
@@ -8,7 +8,7 @@ export function endpointKey({ address, port }: Endpoint): string {
 }
 
 export function sameEndpoint(a: Endpoint, b: Endpoint): boolean {
-  return a.port === b.port && endpointKey(a) === endpointKey(b)
+  return a.port === b.port && (equalBytes(a.address, b.address) || endpointKey(a) === endpointKey(b))
 }
 
 export function isEndpoint({ address, port }: Endpoint): boolean {
