@@ -1,0 +1,75 @@
+/** How long a suspected member has to refute. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import * as fc from 'fast-check'
+import { GOSSIP_PROFILES } from './profile.ts'
+import { Suspicion, suspicionBounds, Suspicions, suspicionTimeoutMs } from './suspicion.ts'
+
+const { lan, wan, local } = GOSSIP_PROFILES
+
+test('the least time is the multiplier times the logarithm of the cluster, the most six times that', () => {
+  assert.deepEqual(suspicionBounds(lan, 10), { wantedConfirmations: 2, minMs: 4000, maxMs: 24_000 })
+  assert.deepEqual(suspicionBounds(lan, 100), { wantedConfirmations: 2, minMs: 8000, maxMs: 48_000 })
+  assert.deepEqual(suspicionBounds(wan, 1000), { wantedConfirmations: 4, minMs: 90_000, maxMs: 540_000 })
+  assert.deepEqual(suspicionBounds(local, 4), { wantedConfirmations: 1, minMs: 3000, maxMs: 18_000 })
+})
+
+test('where there are too few to confirm, none is waited for and the time is the least', () => {
+  const bounds = suspicionBounds(lan, 3)
+  assert.equal(bounds.wantedConfirmations, 0)
+  assert.equal(new Suspicion('a', bounds, 100).deadline, 4100)
+  assert.equal(suspicionBounds(lan, 4).wantedConfirmations, 2)
+})
+
+test('each confirmation shortens the time, the first the most', () => {
+  const bounds = { wantedConfirmations: 3, minMs: 2000, maxMs: 30_000 }
+  // The figures of memberlist's suspicion.go.
+  assert.deepEqual(
+    [0, 1, 2, 3, 4].map((confirmations) => suspicionTimeoutMs(bounds, confirmations)),
+    [30_000, 16_000, 7810, 2000, 2000],
+  )
+})
+
+test('an accuser counts once, and those beyond the wanted ones not at all', () => {
+  const suspicion = new Suspicion('a', { wantedConfirmations: 2, minMs: 1000, maxMs: 6000 }, 0)
+  assert.equal(suspicion.confirm('a', 10), false)
+  assert.equal(suspicion.confirm('b', 20), true)
+  assert.equal(suspicion.confirm('b', 30), false)
+  assert.equal(suspicion.confirm('c', 40), true)
+  assert.equal(suspicion.deadline, 1000)
+  assert.equal(suspicion.confirm('d', 50), false)
+  assert.deepEqual(suspicion.accusers, [
+    { by: 'a', at: 0 },
+    { by: 'b', at: 20 },
+    { by: 'c', at: 40 },
+  ])
+})
+
+test('those whose time is over are named, and all can be given more time', () => {
+  const suspicions = new Suspicions()
+  const bounds = { wantedConfirmations: 1, minMs: 100, maxMs: 600 }
+  assert.equal(suspicions.nextDeadline(), Infinity)
+  suspicions.start('x', 'a', bounds, 0)
+  suspicions.start('y', 'a', bounds, 50)
+  assert.equal(suspicions.nextDeadline(), 600)
+  suspicions.confirm('y', 'b', 60)
+  assert.equal(suspicions.nextDeadline(), 150)
+  suspicions.postpone(1000)
+  assert.equal(suspicions.nextDeadline(), 1150)
+  assert.deepEqual(suspicions.due(1149), [])
+  assert.deepEqual(suspicions.due(1150), ['y'])
+  suspicions.end('y')
+  assert.equal(suspicions.nextDeadline(), 1600)
+})
+
+test('the time is finite, from the least to the most, and never grows with confirmations', () => {
+  const size = fc.integer({ min: 1, max: 1_000_000 })
+  fc.assert(
+    fc.property(fc.constantFrom(lan, wan, local), size, fc.nat(20), (profile, members, confirmations) => {
+      const bounds = suspicionBounds(profile, members)
+      const now = suspicionTimeoutMs(bounds, confirmations)
+      assert.ok(Number.isFinite(now) && now >= bounds.minMs && now <= bounds.maxMs)
+      assert.ok(suspicionTimeoutMs(bounds, confirmations + 1) <= now)
+    }),
+  )
+})

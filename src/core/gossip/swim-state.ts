@@ -1,0 +1,104 @@
+/**
+ * What the parts of a `SwimMachine` share: the members, the queue of broadcasts, the suspicions, the doubt about itself, and the list
+ * of outputs. It decides nothing; it puts packets together, because every packet takes broadcasts along.
+ */
+import type { Random } from '../lib/random.ts'
+import { Awareness } from './awareness.ts'
+import { BroadcastQueue } from './broadcast-queue.ts'
+import { MemberTable, type Member } from './member-table.ts'
+import type { Endpoint, PacketMessage, PingSource } from './messages.ts'
+import { retransmitLimit, type GossipProfile } from './profile.ts'
+import { Suspicions } from './suspicion.ts'
+import { DEFAULT_SWIM_LIMITS, type SwimLimits, type SwimOptions, type SwimOutput } from './swim-types.ts'
+
+export class SwimState {
+  readonly options: SwimOptions
+  readonly limits: SwimLimits
+  readonly profile: GossipProfile
+  readonly table: MemberTable
+  readonly awareness: Awareness
+  readonly broadcasts: BroadcastQueue<PacketMessage>
+  readonly suspicions: Suspicions = new Suspicions()
+  /** For the moments at which things begin. */
+  readonly random: Random
+  /** How this member names itself as the one to answer. */
+  readonly source: Required<PingSource>
+  isLeaving = false
+  refusedMessages = 0
+  refusedRelays = 0
+  failedSends = 0
+  #sequence = 0
+  #stream = 0
+  #outputs: SwimOutput[] = []
+
+  constructor(options: SwimOptions, now: number) {
+    const { node, endpoint, meta, versions, profile, random } = options
+    this.options = options
+    this.limits = { ...DEFAULT_SWIM_LIMITS, ...options.limits }
+    this.profile = profile
+    this.random = random.fork('times')
+    this.awareness = new Awareness(profile.awarenessMaxMultiplier)
+    this.broadcasts = new BroadcastQueue(options.messageBytes, this.limits.maxBroadcasts)
+    this.source = { sourceAddress: endpoint.address, sourcePort: endpoint.port, sourceNode: node }
+    const self: Member = {
+      node,
+      endpoint,
+      meta,
+      versions,
+      incarnation: 1,
+      state: 'alive',
+      changedAt: now,
+      verdict: undefined,
+      lastRttMs: undefined,
+    }
+    this.table = new MemberTable(self, random.fork('members'))
+  }
+
+  get self(): Member {
+    return this.table.self
+  }
+
+  emit(output: SwimOutput): void {
+    this.#outputs.push(output)
+  }
+
+  drain(): SwimOutput[] {
+    const outputs = this.#outputs
+    this.#outputs = []
+    return outputs
+  }
+
+  /** A number for a ping; 32 bits, never 0. */
+  nextSequence(): number {
+    this.#sequence = this.#sequence === 0xffffffff ? 1 : this.#sequence + 1
+    return this.#sequence
+  }
+
+  nextStream(): number {
+    return ++this.#stream
+  }
+
+  /** Sends messages, and with them as many broadcasts as fit. */
+  send(to: Endpoint, node: string | undefined, messages: readonly PacketMessage[]): void {
+    let free = this.options.packetBytes
+    for (const message of messages) free -= this.options.messageBytes(message)
+    this.emit({ type: 'send', to, node, messages: [...messages, ...this.#takeBroadcasts(free)] })
+  }
+
+  /** Sends broadcasts alone; whether there were any. */
+  sendBroadcasts(member: Member): boolean {
+    const messages = this.#takeBroadcasts(this.options.packetBytes)
+    if (messages.length > 0) this.emit({ type: 'send', to: member.endpoint, node: member.node, messages })
+    return messages.length > 0
+  }
+
+  #takeBroadcasts(freeBytes: number): PacketMessage[] {
+    const sendLimit = retransmitLimit(this.profile, this.table.size)
+    const messages = this.broadcasts.take(freeBytes, sendLimit)
+    const { layer, messageBytes } = this.options
+    if (layer === undefined) return messages
+    let free = freeBytes
+    for (const message of messages) free -= messageBytes(message)
+    return free > 0 ? [...messages, ...layer.broadcasts(free, sendLimit)] : messages
+  }
+}

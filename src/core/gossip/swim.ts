@@ -1,0 +1,265 @@
+/**
+ * The membership machine: who is in the cluster, found out and told by gossip. SWIM (Das, Gupta, Motivala, DSN 2002) with Lifeguard
+ * (Dadgar, Phillips, Currey, arXiv 1707.00788), by the rules of memberlist. docs/specs/04-gossip.md §7.
+ *
+ * Each member probes the others in turn (`prober.ts`), for others on their behalf (`relay.ts`), and judges what it hears of them
+ * (`membership-rules.ts`). News goes along with all packets and with gossip of its own; from time to time two members exchange
+ * everything (`push-pull.ts`), which is also how one joins. This file takes inputs and hands them to the parts that they concern.
+ * Not here: bytes, sockets, keys, events and queries.
+ *
+ * A machine that is called much later than it had asked for was held up, by a busy event loop or a suspended host. What it should have
+ * heard meanwhile may still wait in its socket, so that the time counts neither against those whom it probes nor against suspected ones.
+ */
+import { replyEndpoint } from './endpoint.ts'
+import { MembershipRules } from './membership-rules.ts'
+import { isGone, recordOf, type Member } from './member-table.ts'
+import type { Endpoint, MemberRecord, MemberState, PacketMessage, Ping, StreamMessage } from './messages.ts'
+import { Prober } from './prober.ts'
+import { PushPullExchanges } from './push-pull.ts'
+import { Relay } from './relay.ts'
+import { SwimState } from './swim-state.ts'
+import type { SwimInput, SwimOptions, SwimOutput, SwimStatus } from './swim-types.ts'
+import type { Verdict } from './verdict.ts'
+import { assert } from '../lib/assert.ts'
+
+export class SwimMachine {
+  readonly #state: SwimState
+  readonly #rules: MembershipRules
+  readonly #prober: Prober
+  readonly #relay: Relay
+  readonly #exchanges: PushPullExchanges
+  #gossipAt: number
+  /** When a leave ends at the latest; Infinity when there is none. */
+  #departAt = Infinity
+  /** When this machine is to be called at the latest. */
+  #dueAt: number
+
+  constructor(options: SwimOptions, now: number) {
+    const state = new SwimState(options, now)
+    assert(options.meta.length <= state.limits.maxMetaBytes, 'no more said of a member than the others take')
+    this.#state = state
+    this.#rules = new MembershipRules(state)
+    this.#prober = new Prober(
+      state,
+      ({ node }, incarnation, evidence, at) =>
+        this.#rules.suspect({ type: 'suspect', incarnation, node, from: options.node }, 'probe', at, evidence),
+      now,
+    )
+    this.#relay = new Relay(state)
+    this.#exchanges = new PushPullExchanges(state, this.#rules, now)
+    this.#gossipAt = now + state.random.float() * state.profile.gossipIntervalMs
+    this.#rules.announce()
+    this.#dueAt = this.nextDeadline()
+  }
+
+  /** All that are known, this member and those that are gone since not long with them. */
+  members(): MemberRecord[] {
+    return this.#state.table.all().map((member) => recordOf(member))
+  }
+
+  member(node: string): MemberRecord | undefined {
+    const member = this.#state.table.get(node)
+    return member === undefined ? undefined : recordOf(member)
+  }
+
+  /** Why a member is not alive; undefined for one that is, or is not known. */
+  verdict(node: string): Verdict | undefined {
+    return this.#state.table.get(node)?.verdict
+  }
+
+  status(): SwimStatus {
+    const { table, awareness, broadcasts, self, refusedMessages, refusedRelays, failedSends } = this.#state
+    const counts: Record<MemberState, number> = { alive: 0, suspect: 0, dead: 0, left: 0 }
+    for (const { state } of table.all()) counts[state]++
+    return {
+      ...counts,
+      incarnation: self.incarnation,
+      healthScore: awareness.score,
+      queuedBroadcasts: broadcasts.length,
+      droppedBroadcasts: broadcasts.droppedCount,
+      refusedMessages,
+      refusedRelays,
+      failedSends,
+    }
+  }
+
+  /** Takes what is to be done; the caller owns the list. */
+  drain(): SwimOutput[] {
+    return this.#state.drain()
+  }
+
+  /** When to call `handleTimeout`, ms; always a time, as probing never ends. */
+  nextDeadline(): number {
+    return Math.min(
+      this.#gossipAt,
+      this.#departAt,
+      this.#prober.nextDeadline(),
+      this.#relay.nextDeadline(),
+      this.#rules.nextDeadline(),
+      this.#exchanges.nextDeadline(),
+    )
+  }
+
+  handle(input: SwimInput, now: number): void {
+    this.#noticeDelay(now)
+    this.#input(input, now)
+    this.#dueAt = Math.max(this.nextDeadline(), now)
+  }
+
+  handleTimeout(now: number): void {
+    this.#noticeDelay(now)
+    this.#rules.handleTimeout(now)
+    this.#relay.handleTimeout(now)
+    this.#prober.handleTimeout(now)
+    this.#exchanges.handleTimeout(now)
+    if (now >= this.#gossipAt) this.#gossip(now)
+    if (now >= this.#departAt) this.#depart(false)
+    this.#dueAt = Math.max(this.nextDeadline(), now)
+  }
+
+  /** A deadline may have moved into the past by what came last; late is only what is later than this machine could have asked for. */
+  #noticeDelay(now: number): void {
+    const lateMs = now - this.#dueAt
+    if (lateMs <= this.#state.profile.probeTimeoutMs) return
+    const { awareness, suspicions } = this.#state
+    awareness.apply(1)
+    suspicions.postpone(lateMs)
+    this.#prober.postpone(lateMs)
+    this.#state.emit({ type: 'held-up', forMs: lateMs })
+  }
+
+  #input(input: SwimInput, now: number): void {
+    switch (input.type) {
+      case 'packet':
+        // News first: an ack then carries the refutation of what came along with its ping.
+        for (const message of input.messages) if (isNews(message)) this.#message(message, input.from, now)
+        for (const message of input.messages) if (!isNews(message)) this.#message(message, input.from, now)
+        break
+      case 'send-failed':
+        this.#state.failedSends++
+        this.#prober.sendFailed(input.to, input.reason, now)
+        break
+      case 'stream-opened':
+        this.#request(input.request, input.from, input.message, now)
+        break
+      case 'stream-answered':
+        if (!this.#prober.streamAnswered(input.stream, input.message, now)) this.#exchanges.answered(input.stream, input.message, now)
+        break
+      case 'stream-failed':
+        if (!this.#prober.streamFailed(input.stream, input.reason, now)) this.#exchanges.failed(input.stream, input.reason)
+        break
+      case 'join':
+        this.#exchanges.join(input.endpoints, now)
+        break
+      case 'leave':
+        this.#leave(now)
+        break
+      case 'meta':
+        assert(input.meta.length <= this.#state.limits.maxMetaBytes, 'no more said of a member than the others take')
+        this.#rules.update(input.meta)
+        break
+    }
+  }
+
+  // ---- messages ----
+
+  #message(message: PacketMessage, from: Endpoint, now: number): void {
+    switch (message.type) {
+      case 'ping':
+        return this.#ping(message, from)
+      case 'indirect-ping':
+        return this.#relay.handleIndirectPing(message, from, now)
+      case 'ack':
+        if (!this.#prober.handleAck(message, from, now)) this.#relay.handleAck(message.sequence)
+        return
+      case 'nack':
+        return this.#prober.handleNack(message.sequence, from, now)
+      case 'alive':
+        return this.#rules.alive(message, now)
+      case 'suspect':
+        return this.#rules.suspect(message, 'packet', now)
+      case 'dead':
+        return this.#rules.dead(message, 'packet', now)
+      case 'user':
+        return this.#state.emit({ type: 'user', from, bytes: message.bytes })
+    }
+  }
+
+  #ping(message: Ping, from: Endpoint): void {
+    if (!this.#isForMe(message)) return void this.#state.refusedMessages++
+    const payload = this.#state.options.layer?.ackPayload()
+    this.#state.send(replyEndpoint(message, from), message.sourceNode, [{ type: 'ack', sequence: message.sequence, payload }])
+  }
+
+  /** A ping names whom it is for, as another member may have had this address before. */
+  #isForMe({ node }: Ping): boolean {
+    return node === '' || node === this.#state.self.node
+  }
+
+  #request(request: number, from: Endpoint, message: StreamMessage, now: number): void {
+    switch (message.type) {
+      case 'push-pull':
+        return this.#exchanges.requested(request, from, message, now)
+      case 'ping': {
+        if (!this.#isForMe(message)) return this.#state.emit({ type: 'refuse', request })
+        return this.#state.emit({ type: 'answer', request, message: { type: 'ack', sequence: message.sequence, payload: undefined } })
+      }
+      case 'user':
+        this.#state.emit({ type: 'user', from, bytes: message.bytes })
+        return this.#state.emit({ type: 'refuse', request })
+      case 'ack':
+      case 'error':
+        return this.#state.emit({ type: 'refuse', request })
+    }
+  }
+
+  // ---- gossip ----
+
+  #gossip(now: number): void {
+    const { table, profile } = this.#state
+    this.#gossipAt = now + profile.gossipIntervalMs
+    if (this.#state.broadcasts.length > 0 || this.#state.options.layer !== undefined) {
+      const receivers = table.pick(profile.gossipNodes, (member) => this.#getsGossip(member, now))
+      for (const member of receivers) if (!this.#state.sendBroadcasts(member)) break
+    }
+    if (this.#departAt < Infinity && !this.#state.broadcasts.has(this.#state.self.node)) this.#depart(true)
+  }
+
+  /** Also those that died lately: they may not be dead, and have to know that they are thought to be. */
+  #getsGossip(member: Member, now: number): boolean {
+    const { self, profile } = this.#state
+    if (member === self) return false
+    switch (member.state) {
+      case 'alive':
+      case 'suspect':
+        return true
+      case 'dead':
+        return now - member.changedAt <= profile.gossipToTheDeadMs
+      case 'left':
+        return false
+    }
+  }
+
+  // ---- leaving ----
+
+  /** Says that it goes, probes nobody any more, and answers as before until the shell stops it. */
+  #leave(now: number): void {
+    const { table, self, limits, isLeaving } = this.#state
+    if (isLeaving) return
+    this.#rules.leave(now)
+    this.#prober.stop()
+    this.#exchanges.stop()
+    this.#departAt = now + limits.leaveTimeoutMs
+    if (!table.all().some((member) => member !== self && !isGone(member))) this.#depart(true)
+  }
+
+  #depart(isTold: boolean): void {
+    this.#departAt = Infinity
+    this.#state.emit({ type: 'departed', isTold })
+  }
+}
+
+/** What is said about members. */
+function isNews({ type }: PacketMessage): boolean {
+  return type === 'alive' || type === 'suspect' || type === 'dead'
+}
