@@ -85,6 +85,9 @@ test('an integer that is none, or not within its field, is refused', () => {
   for (const hex of ['cd0100', 'ff', 'd0ff']) assert.equal(readAs(U8, hex), undefined, hex)
   for (const hex of ['cf0020000000000000', 'cfffffffffffffffff', 'd3ffe0000000000000', 'd38000000000000000']) {
     assert.equal(readAs(I64, hex), undefined, hex)
+    const reader = new MsgpackReader(bytesOf(hex))
+    reader.float()
+    assert.ok(reader.failed, 'nor is it rounded to a float')
   }
 })
 

@@ -116,7 +116,63 @@ test('what the vectors hold for Serf is read', () => {
   assert.deepEqual(decodeTags(message.meta), TAGS)
 })
 
+test('an agent’s answer to a push/pull is read, and written the same', () => {
+  const framing: Framing = { ...PLAIN, isCompressing: true }
+  const stream = vector('stream of an agent')
+  const exchange = new StreamDecoder(framing, false).push(stream)
+  assert.ok(exchange !== undefined && !isWireError(exchange) && exchange.type === 'push-pull')
+  const meta = encodeTags(new Map([['dc', 'x']]))
+  const versions = [1, 5, 2, 2, 5, 5] as const
+  assert.deepEqual(exchange.members, [{ node: 's1', address: loopback(71), port: 17946, meta, incarnation: 1, state: 'alive', versions }])
+  assert.ok(exchange.isJoin)
+  assert.deepEqual(composeStream(exchange, framing, false), stream)
+  const state = decodeSerfMessage(exchange.userState)
+  assert.deepEqual(state, {
+    type: 'push-pull',
+    time: 1,
+    statusTimes: new Map([['s1', 0]]),
+    leftMembers: [],
+    eventTime: 1,
+    events: Array.from({ length: 512 }, () => undefined),
+    queryTime: 1,
+  })
+  assert.ok(!isWireError(state))
+  assert.deepEqual(encodeSerfMessage(state), exchange.userState)
+})
+
+test('an agent’s query and key response are read, and written the same', () => {
+  const query: SerfMessage = {
+    type: 'query',
+    time: 1,
+    id: 0x03453cd1,
+    address: loopback(71),
+    port: 17946,
+    sourceNode: 's1',
+    filters: [
+      { type: 'nodes', nodes: ['poly', 's1'] },
+      { type: 'tag', tag: 'role', expression: 'te.*' },
+    ],
+    flags: 1,
+    relayFactor: 0,
+    timeoutNs: 2_000_000_000,
+    name: 'load',
+    payload: utf8Encode('body'),
+  }
+  const primaryKey = 'wBKw/J1BSwI7q8Slfov3Mw=='
+  const keys = [primaryKey, 'BQUFBQUFBQUFBQUFBQUFBQ==']
+  const response: SerfMessage = { type: 'key-response', isOk: true, message: '', keys, primaryKey }
+  for (const [name, message] of [
+    ['query of an agent', query],
+    ['key response of an agent', response],
+  ] as const) {
+    assert.deepEqual(decodeSerfMessage(vector(name)), message)
+    assert.deepEqual(encodeSerfMessage(message), vector(name))
+  }
+})
+
 test('no vector of the spec goes unchecked', () => {
-  const checked = [...PACKETS.map(([name]) => name), 'encrypted stream', 'lzw of TOBEORNOTTOBEORTOBEORNOT', 'lzw of 32 times a']
+  const others = ['encrypted stream', 'lzw of TOBEORNOTTOBEORTOBEORNOT', 'lzw of 32 times a']
+  const recorded = ['stream of an agent', 'query of an agent', 'key response of an agent']
+  const checked = [...PACKETS.map(([name]) => name), ...others, ...recorded]
   assert.deepEqual([...VECTORS.keys()].sort(), checked.sort())
 })
