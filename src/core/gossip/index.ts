@@ -1,6 +1,6 @@
 /**
- * `polycast/gossip`: the wire format of HashiCorp's memberlist and Serf, as messages and bytes. The cipher and random nonces are handed in;
- * nothing here does input or output. See docs/specs/04-gossip.md.
+ * `polycast/gossip`: membership by SWIM with Lifeguard (`SwimMachine`), and the wire format of HashiCorp's memberlist and Serf, as
+ * messages and bytes. Time, the cipher and random nonces are handed in; nothing here does input or output. See docs/specs/04-gossip.md.
  */
 export { isWireError, type Disposition, type WireError } from '../wire/wire-error.ts'
 export type { Framing } from './framing.ts'
@@ -44,3 +44,6 @@ export {
 } from './serf-codec.ts'
 export * from './serf-messages.ts'
 export { composeStream, DEFAULT_STREAM_LIMITS, StreamDecoder, type StreamLimits } from './stream.ts'
+export { GOSSIP_PROFILES, type GossipProfile, type ProfileName } from './profile.ts'
+export { SwimMachine } from './swim.ts'
+export type * from './swim-types.ts'
