@@ -111,6 +111,7 @@ export class ContentIo {
   /** Chunks from the disk for a link; undefined when they are gone. */
   async read(link: Link, firstChunk: number, count: number, bytes: number): Promise<Payload | undefined> {
     this.#reads.set(link, (this.#reads.get(link) ?? 0) + 1)
+    const unreserve = link.reserve(bytes)
     const slab = Slab.take(bytes)
     const view = slab.buffer.subarray(0, bytes)
     try {
@@ -121,6 +122,7 @@ export class ContentIo {
       slab.release()
       return undefined
     } finally {
+      unreserve()
       if (this.#reads.has(link)) this.#reads.set(link, (this.#reads.get(link) ?? 1) - 1)
     }
   }

@@ -31,7 +31,7 @@ function feed(bytes: Buffer, pieces: readonly number[]): { frames: Frame[]; erro
     const error = reader.commit(count)
     if (error !== undefined) return { frames, error: error.message }
   }
-  reader.close()
+  reader.free()
   return { frames, error: undefined }
 }
 

@@ -20,7 +20,7 @@ export class FrameReader {
   /** Where the first unread frame begins, and where the bytes end. */
   #begin = 0
   #end = 0
-  #isClosed = false
+  #isStopped = false
 
   constructor(listener: FrameListener) {
     this.#listener = listener
@@ -53,16 +53,19 @@ export class FrameReader {
       const channel = buffer.readUInt16BE(this.#begin + 6)
       this.#begin = body + bodyBytes
       this.#listener(frameType, channel, buffer.subarray(body, body + bodyBytes), this.#slab)
-      if (this.#isClosed) return undefined
+      if (this.#isStopped) return undefined
     }
     this.#makeRoom(needed)
     return undefined
   }
 
-  /** Gives the slab back; no call may follow. */
-  close(): void {
-    if (this.#isClosed) return
-    this.#isClosed = true
+  /** No frame is handed out any more. The slab stays: a socket that is being closed may still read into `space()`. */
+  stop(): void {
+    this.#isStopped = true
+  }
+
+  /** Gives the slab back, once nothing reads into it any more; no call may follow. */
+  free(): void {
     this.#slab.release()
   }
 

@@ -34,7 +34,7 @@ const QUICK_ACK_MS = 60
 const LATE_ACK_MS = 250
 /** After so long the quickest acknowledgement is measured anew, ms. */
 const TRIP_MEMORY_MS = 10_000
-/** What a peer may leave unread beside the data of its window until the connection is ended, and until pings are not answered any more. */
+/** What a peer may leave unread of all that isn't data until the connection is ended, and until pings are not answered any more. */
 const MAX_UNREAD_BYTES = 8 * 1024 * 1024
 const MAX_UNREAD_PONG_BYTES = 256 * 1024
 /** Bytes after which the receiver acknowledges at the latest. */
@@ -88,6 +88,10 @@ export class Link {
   /** Data bytes handed to the socket, and acknowledged, since the beginning. */
   #handedBytes = 0
   #ackedBytes = 0
+  /** Data bytes on their way from the disk to this link. */
+  #reservedBytes = 0
+  /** Bytes of frames other than data that the kernel has not taken yet. */
+  #unsentBytes = 0
   /** What was sent and when: pairs of handed bytes and time, for the round trip of an acknowledgement. */
   readonly #sendTimes: number[] = []
   #wasFull = false
@@ -106,7 +110,10 @@ export class Link {
     this.#reader = new FrameReader((frameType, channel, body, slab) => this.#frame(frameType, channel, body, slab))
     socket.setNoDelay(true)
     socket.on('error', (error) => this.close(error.message))
-    socket.on('close', () => this.close('the connection ended'))
+    socket.on('close', () => {
+      this.close('the connection ended')
+      this.#reader.free()
+    })
     this.#sendHello()
   }
 
@@ -130,9 +137,15 @@ export class Link {
 
   /** Whether more data may be sent now; if not, `onRoom` follows. */
   hasRoom(): boolean {
-    const isFull = this.#handedBytes - this.#ackedBytes >= this.#windowBytes
+    const isFull = this.#handedBytes + this.#reservedBytes - this.#ackedBytes >= this.#windowBytes
     if (isFull) this.#wasFull = true
     return !isFull && !this.isClosed
+  }
+
+  /** Counts data against the window that comes later, from the disk; the function returned ends that. */
+  reserve(bytes: number): () => void {
+    this.#reservedBytes += bytes
+    return () => (this.#reservedBytes -= bytes)
   }
 
   /** Says something about a content; names the channel first where that is new. */
@@ -187,7 +200,7 @@ export class Link {
     this.socket.write(frameOf(FRAME_TYPES.bye, bye.finish()))
     this.socket.destroySoon()
     setTimeout(() => this.socket.destroy(), 1000).unref()
-    this.#reader.close()
+    this.#reader.stop()
     this.#options.owner.onClose(this, reason)
   }
 
@@ -203,7 +216,7 @@ export class Link {
       }
       case FRAME_TYPES.ping:
         // Who leaves so much unread has no use for another sign of life.
-        if (this.socket.writableLength < MAX_UNREAD_PONG_BYTES) this.#write(frameOf(FRAME_TYPES.pong, body.subarray(0, 8)))
+        if (this.#unsentBytes < MAX_UNREAD_PONG_BYTES) this.#write(frameOf(FRAME_TYPES.pong, body.subarray(0, 8)))
         return
       case FRAME_TYPES.pong:
         return
@@ -324,10 +337,9 @@ export class Link {
 
   #write(frame: Uint8Array): void {
     this.sentBytes += frame.length
-    this.socket.write(frame)
-    if (!this.isClosed && this.socket.writableLength > this.#options.maxWindowBytes + MAX_UNREAD_BYTES) {
-      this.close('it does not read what it is sent')
-    }
+    this.#unsentBytes += frame.length
+    this.socket.write(frame, () => (this.#unsentBytes -= frame.length))
+    if (!this.isClosed && this.#unsentBytes > MAX_UNREAD_BYTES) this.close('it does not read what it is sent')
   }
 }
 

@@ -9,7 +9,7 @@ import { isPolycastError } from '../errors.ts'
 import { Links } from './links.ts'
 import { type Link, PROTOCOL_VERSION } from './link.ts'
 import { RateLimit } from './rate-limit.ts'
-import { Payload } from './slabs.ts'
+import { Payload, Slab, SLAB_BYTES } from './slabs.ts'
 
 const SWARM = 'ab'.repeat(32)
 const WINDOW_BYTES = 256 * 1024
@@ -67,6 +67,10 @@ function frame(frameType: number, body: Uint8Array, channel = 0): Buffer {
   return bytes
 }
 
+function encodedPing(): Buffer {
+  return frame(FRAME_TYPES.ping, Buffer.alloc(8))
+}
+
 function hello(name: string, version = PROTOCOL_VERSION): Buffer {
   const body = new Writer(64)
   body.varint(version)
@@ -121,6 +125,43 @@ test('who reads nothing is given up; what it left unread is bounded', async (t) 
   const ranges = Array.from({ length: 1024 }, (_, k) => (k % 2 === 0 ? k : 1))
   for (let i = 0; i < 100_000 && !link.isClosed; i++) link.send(SWARM, { type: 'have', ranges })
   assert.deepEqual(a.closed, ['it does not read what it is sent'])
+})
+
+test("what still comes over a connection that was given up touches nobody else's buffer", async (t) => {
+  const flood = Buffer.alloc(64 * 1024, encodedPing())
+  const sockets: Socket[] = []
+  const server = createServer((socket) => {
+    sockets.push(socket)
+    socket.on('error', () => undefined)
+    socket.pause()
+    socket.write(hello('talker'))
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.after(() => server.close())
+  const a = await TestNode.open(t, 'a')
+  const link = await a.links.dial(`127.0.0.1:${(server.address() as AddressInfo).port}`)
+  // So much waits for the other side that the last words do, too: until they are out, the socket reads on.
+  for (let sent = 0; sent < 32 * 1024 * 1024; sent += SLAB_BYTES) link.sendData(SWARM, sent, 1, new Payload(Buffer.alloc(SLAB_BYTES)))
+  link.ping()
+  assert.equal(link.isClosed, false, 'data that waits is bounded by the window, and no reason to end it')
+  link.close('the test has enough of it')
+  const mine = Array.from({ length: 40 }, () => Slab.take(SLAB_BYTES))
+  for (const slab of mine) slab.buffer.fill(7)
+  for (let round = 0; round < 20; round++) {
+    sockets[0]!.write(flood)
+    await new Promise((resolve) => setTimeout(resolve, 2))
+  }
+  assert.ok(mine.every((slab) => slab.buffer.every((byte) => byte === 7)))
+})
+
+test('data that is read from the disk for a link counts as under way', async (t) => {
+  const [a, b] = [await TestNode.open(t, 'a'), await TestNode.open(t, 'b')]
+  const link = await a.links.dial(b.address)
+  const unreserve = link.reserve(WINDOW_BYTES)
+  assert.equal(link.hasRoom(), false)
+  unreserve()
+  assert.ok(link.hasRoom())
 })
 
 const open = encodeFrame(3, { type: 'open', swarmId: Buffer.from(SWARM, 'hex') })

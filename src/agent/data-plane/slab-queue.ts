@@ -1,12 +1,9 @@
 /**
- * Bytes that come in parts of any length and leave in runs: copied once into slabs of their own, which are not pooled: what is
- * published must not be touched by whoever else uses slabs. The parts may be used again as soon as `push` has returned.
+ * Bytes that come in parts of any length and leave in runs: copied once into pooled slabs, so that a source of any speed costs
+ * no fresh memory. The parts may be used again as soon as `push` has returned.
  */
 import { assert } from '../../core/lib/assert.ts'
 import { Payload, Slab, SLAB_BYTES } from './slabs.ts'
-
-/** Longer than what is pooled. */
-const PART_BYTES = 2 * SLAB_BYTES
 
 interface Part {
   readonly slab: Slab
@@ -30,7 +27,7 @@ export class SlabQueue {
     this.#bytes += bytes.length
     for (let copied = 0; copied < bytes.length;) {
       const part = this.#open()
-      const piece = bytes.subarray(copied, copied + PART_BYTES - part.end)
+      const piece = bytes.subarray(copied, copied + SLAB_BYTES - part.end)
       part.slab.buffer.set(piece, part.end)
       part.end += piece.length
       copied += piece.length
@@ -47,7 +44,7 @@ export class SlabQueue {
       this.#drop(head, count)
       return new Payload(bytes, head.slab)
     }
-    const joined = Slab.take(Math.max(count, PART_BYTES))
+    const joined = Slab.take(count)
     for (let filled = 0; filled < count;) {
       const part = this.#parts[0]!
       const taken = Math.min(part.end - part.start, count - filled)
@@ -67,8 +64,8 @@ export class SlabQueue {
   /** The last slab, with room. */
   #open(): Part {
     const last = this.#parts.at(-1)
-    if (last !== undefined && last.end < PART_BYTES) return last
-    const part = { slab: Slab.take(PART_BYTES), start: 0, end: 0 }
+    if (last !== undefined && last.end < SLAB_BYTES) return last
+    const part = { slab: Slab.take(SLAB_BYTES), start: 0, end: 0 }
     this.#parts.push(part)
     return part
   }
@@ -77,7 +74,7 @@ export class SlabQueue {
     part.start += count
     this.#bytes -= count
     // A slab that isn't full yet is gone on with, unless nothing is queued: then it would be held for nothing.
-    if (part.start < part.end || (part.end < PART_BYTES && this.#bytes > 0)) return
+    if (part.start < part.end || (part.end < SLAB_BYTES && this.#bytes > 0)) return
     this.#parts.shift()
     part.slab.release()
   }
