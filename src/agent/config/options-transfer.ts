@@ -45,11 +45,11 @@ export const TRANSFER_OPTIONS = {
     group: 'Swarm',
     key: 'swarm-stripes',
     kind: 'integer',
-    default: 4,
+    default: 2,
     min: 1,
     max: 32,
     summary: 'number of relay trees that a content is spread over',
-    doc: "Into how many stripes a content's runs are dealt, each relayed along its own tree through the receivers. Raising it makes each tree carry less, so that the last receiver waits less and a slow relay holds back less, at the price of more neighbours and more, smaller messages. Touch it only with a measurement in hand.",
+    doc: "Into how many stripes a content's runs are dealt, each relayed along its own tree through the receivers. Raising it makes the trees lower, one slow relay then holds back less, and links that lose packets are filled better; but more connections meet at each receiver's port, where they hold up each other: with 4 of them 16 receivers took 1.20 times what their links need, with 2 of them 1.08. Raise it to 4 for uneven or lossy networks.",
   },
   swarmMaxNeighbours: {
     group: 'Swarm',

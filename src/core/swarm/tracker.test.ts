@@ -89,7 +89,7 @@ test('the first peer gets all stripes from the origin, by an address that it can
   const tracker = trackerWith()
   join(tracker, 1)
   const plan = plansOf(tracker).get('p0')!
-  assert.deepEqual(parentsIn(plan), ['origin', 'origin', 'origin', 'origin'])
+  assert.deepEqual(parentsIn(plan), new Array(tracker.forest().stripes).fill('origin'))
   assert.deepEqual(plan.peers, [{ id: 'origin', address: 'origin:1', isOrigin: true }])
   assert.equal(plan.runChunks, 4)
 })
@@ -262,7 +262,7 @@ test('a peer that has everything needs no parent', () => {
   join(tracker, 10)
   plansOf(tracker)
   announce(tracker, 'p9', 100, { haveBytes: 1e9, isComplete: true })
-  assert.deepEqual(parentsIn(plansOf(tracker).get('p9')!), [undefined, undefined, undefined, undefined])
+  assert.deepEqual(parentsIn(plansOf(tracker).get('p9')!), new Array(tracker.forest().stripes).fill(undefined))
 })
 
 test('a tracker that starts anew plans from the announcements that come in, also when its origin is an heir', () => {

@@ -51,7 +51,7 @@ export interface TrackerLimits {
 }
 
 export const DEFAULT_TRACKER_LIMITS: TrackerLimits = {
-  stripes: 4,
+  stripes: 2,
   extraNeighbours: 4,
   maxPeers: 20_000,
   reparentPauseMs: 4000,
