@@ -1,0 +1,212 @@
+/**
+ * One gossiping node, put together: membership, events and queries as Serf has them (`serf/`), the state that each node keeps for all
+ * (`state/`), and the trees that carry events between Polycast nodes (`broadcast/`).
+ *
+ * State and trees speak to the same layer of other Polycast nodes in user messages that begin with 0x50, of which agents of Serf get none:
+ *
+ *   extension = 50, u8 part, bytes         part: 1 state (docs/specs/05-state.md), 2 trees (docs/specs/06-broadcast.md)
+ *
+ * An event or query of this node goes into the tree as it is encoded for Serf, and what a tree brings is handed to Serf's rules, which
+ * also see what came by gossip: one place decides what is new. Not here: any rule of the three.
+ */
+import { concatBytes } from '../lib/bytes.ts'
+import { BroadcastMachine } from './broadcast/broadcast.ts'
+import type { BroadcastOutput } from './broadcast/broadcast-types.ts'
+import { SerfMachine } from './serf/serf.ts'
+import type { SerfInput, SerfMember, SerfOptions, SerfOutput } from './serf/serf-types.ts'
+import { StateMachine } from './state/state.ts'
+import type { StateOutput } from './state/state-types.ts'
+
+/** The tag by which a member is known to be a Polycast node; its value is the swarm port. */
+export const POLYCAST_TAG = 'polycast'
+
+const EXTENSION = 0x50
+const PART_STATE = 1
+const PART_BROADCAST = 2
+
+export type GossipInput =
+  | Exclude<SerfInput, { type: 'event' | 'spread' | 'send-extension' }>
+  /** Send an event to all; `event` is the caller's own number for the report. */
+  | {
+      readonly type: 'event'
+      readonly event: number
+      readonly name: string
+      readonly payload: Uint8Array
+      readonly canCoalesce: boolean
+      readonly wantsReport: boolean
+    }
+  /** Set a key of this node's state; `check` says beforehand whether it may be. */
+  | { readonly type: 'set-state'; readonly key: string; readonly value: Uint8Array; readonly ttlMs: number | undefined }
+  | { readonly type: 'remove-state'; readonly key: string }
+
+export type GossipOutput =
+  | Exclude<SerfOutput, { type: 'extension' | 'spread' }>
+  /** Which Polycast nodes have an event. */
+  | {
+      readonly type: 'report'
+      readonly event: number
+      readonly reached: number
+      readonly of: number
+      readonly missing: readonly string[]
+    }
+  /** A key of a node's state is another; undefined: it is gone. */
+  | Extract<StateOutput, { type: 'changed' }>
+  /** A member sent what no honest one sends. */
+  | { readonly type: 'refused'; readonly from: string; readonly reason: string }
+
+export interface GossipOptions extends Omit<SerfOptions, 'isPolycast'> {
+  /** Grows with each start of the node. */
+  readonly generation: number
+}
+
+/** Whether a member speaks more than Serf. */
+export function isPolycast(member: { readonly tags: ReadonlyMap<string, string> }): boolean {
+  return member.tags.has(POLYCAST_TAG)
+}
+
+export class GossipMachine {
+  readonly #serf: SerfMachine
+  readonly #state: StateMachine
+  readonly #broadcast: BroadcastMachine
+  readonly #node: string
+  /** Polycast nodes that are there. */
+  readonly #peers: Set<string> = new Set()
+  #outputs: GossipOutput[] = []
+  /** The event that is being sent. */
+  #sending: { readonly event: number; readonly wantsReport: boolean } | undefined
+
+  constructor(options: GossipOptions, now: number) {
+    const { node, random, generation } = options
+    this.#node = node
+    this.#serf = new SerfMachine({ ...options, isPolycast }, now)
+    this.#state = new StateMachine({ node, generation, random: random.fork('state') }, now)
+    this.#broadcast = new BroadcastMachine({ node, random: random.fork('broadcast') }, now)
+    this.#route(now)
+  }
+
+  get serf(): SerfMachine {
+    return this.#serf
+  }
+
+  get state(): StateMachine {
+    return this.#state
+  }
+
+  get broadcast(): BroadcastMachine {
+    return this.#broadcast
+  }
+
+  drain(): GossipOutput[] {
+    const outputs = this.#outputs
+    this.#outputs = []
+    return outputs
+  }
+
+  nextDeadline(): number {
+    return Math.min(this.#serf.nextDeadline(), this.#state.nextDeadline(), this.#broadcast.nextDeadline())
+  }
+
+  handleTimeout(now: number): void {
+    if (this.#serf.nextDeadline() <= now) this.#serf.handleTimeout(now)
+    if (this.#state.nextDeadline() <= now) this.#state.handleTimeout(now)
+    if (this.#broadcast.nextDeadline() <= now) this.#broadcast.handleTimeout(now)
+    this.#route(now)
+  }
+
+  handle(input: GossipInput, now: number): void {
+    switch (input.type) {
+      case 'event': {
+        const { event, name, payload, canCoalesce, wantsReport } = input
+        this.#sending = { event, wantsReport }
+        this.#serf.handle({ type: 'event', name, payload, canCoalesce }, now)
+        break
+      }
+      case 'set-state':
+        this.#state.handle({ type: 'set', key: input.key, value: input.value, ttlMs: input.ttlMs }, now)
+        break
+      case 'remove-state':
+        this.#state.handle({ type: 'remove', key: input.key }, now)
+        break
+      default:
+        this.#serf.handle(input, now)
+    }
+    this.#route(now)
+    this.#sending = undefined
+  }
+
+  // ---- between the parts ----
+
+  /** What one part puts out may be for another one, until none has anything left. */
+  #route(now: number): void {
+    for (;;) {
+      const serf = this.#serf.drain()
+      const state = this.#state.drain()
+      const broadcast = this.#broadcast.drain()
+      if (serf.length + state.length + broadcast.length === 0) return
+      for (const output of serf) this.#serfOutput(output, now)
+      for (const output of state) this.#stateOutput(output, now)
+      for (const output of broadcast) this.#broadcastOutput(output, now)
+    }
+  }
+
+  #serfOutput(output: SerfOutput, now: number): void {
+    switch (output.type) {
+      case 'extension':
+        return this.#extension(output.from, output.bytes, now)
+      case 'spread': {
+        const { event = 0, wantsReport = false } = this.#sending ?? {}
+        return this.#broadcast.handle({ type: 'broadcast', broadcast: event, payload: output.bytes, wantsReport }, now)
+      }
+      case 'member':
+        this.#memberChanged(output.member, output.change === 'reaped', now)
+        break
+      default:
+    }
+    this.#outputs.push(output)
+  }
+
+  #memberChanged(member: SerfMember, isReaped: boolean, now: number): void {
+    const { name: node } = member
+    if (node === this.#node) return
+    const isPeer = !isReaped && isPolycast(member) && (member.status === 'alive' || member.status === 'leaving')
+    if (isPeer !== this.#peers.has(node)) {
+      if (isPeer) this.#peers.add(node)
+      else this.#peers.delete(node)
+      const type = isPeer ? 'member-up' : 'member-down'
+      this.#state.handle({ type, node }, now)
+      this.#broadcast.handle({ type, node }, now)
+    }
+    if (isReaped) this.#state.handle({ type: 'member-forgotten', node }, now)
+  }
+
+  #extension(from: string, bytes: Uint8Array, now: number): void {
+    const message = { type: 'message', from, bytes: bytes.subarray(2) } as const
+    if (bytes[1] === PART_STATE) this.#state.handle(message, now)
+    else if (bytes[1] === PART_BROADCAST) this.#broadcast.handle(message, now)
+  }
+
+  #stateOutput(output: StateOutput, now: number): void {
+    if (output.type === 'send') return this.#sendExtension(output.to, PART_STATE, output.bytes, now)
+    this.#outputs.push(output)
+  }
+
+  #broadcastOutput(output: BroadcastOutput, now: number): void {
+    switch (output.type) {
+      case 'send':
+        return this.#sendExtension(output.to, PART_BROADCAST, output.bytes, now)
+      case 'deliver':
+        return this.#serf.handle({ type: 'spread', bytes: output.payload }, now)
+      case 'report': {
+        const { broadcast: event, reached, of, missing } = output
+        this.#outputs.push({ type: 'report', event, reached, of, missing })
+        return
+      }
+      case 'refused':
+        this.#outputs.push(output)
+    }
+  }
+
+  #sendExtension(to: string, part: number, bytes: Uint8Array, now: number): void {
+    this.#serf.handle({ type: 'send-extension', to, bytes: concatBytes([Uint8Array.of(EXTENSION, part), bytes]) }, now)
+  }
+}
