@@ -73,7 +73,7 @@ export class MembershipRules {
     if (member === undefined) return
     const endpoint = { address: message.address, port: message.port }
     const isMoved = !sameEndpoint(member.endpoint, endpoint)
-    if (isMoved && member.state !== 'left') return this.#conflict(member, message)
+    if (isMoved && !this.#isFree(member, now)) return this.#conflict(member, message)
     if (message.incarnation <= member.incarnation && !isMoved) return
     const lastState = member.state
     const hasOtherMeta = !equalBytes(member.meta, message.meta)
@@ -89,6 +89,12 @@ export class MembershipRules {
     if (lastState === 'dead' || lastState === 'left') return this.#state.emit({ type: 'joined', member: recordOf(member) })
     if (lastState === 'suspect') this.#state.emit({ type: 'cleared', member: recordOf(member) })
     if (hasOtherMeta) this.#state.emit({ type: 'updated', member: recordOf(member) })
+  }
+
+  /** Whether another one may have a member's name. */
+  #isFree({ state, changedAt }: Member, now: number): boolean {
+    const { reclaimAfterMs } = this.#state.options
+    return state === 'left' || (state === 'dead' && reclaimAfterMs !== undefined && now - changedAt >= reclaimAfterMs)
   }
 
   /** Somebody tells of this member: what it says itself, or of an earlier run of it, or of another by its name. */

@@ -111,6 +111,11 @@ export interface SwimOptions {
   /** The bytes of messages that a packet holds. */
   readonly packetBytes: number
   readonly layer?: GossipLayer
+  /**
+   * For how long a member must have been dead before another one may come by its name at another address, ms; never unless it is given.
+   * The name of one that left is free at once.
+   */
+  readonly reclaimAfterMs?: number | undefined
   readonly limits?: Partial<SwimLimits>
 }
 

@@ -1,0 +1,146 @@
+/**
+ * What the parts of a `SerfMachine` share: clocks, the table of members, the queues, and the list of outputs. It decides nothing about
+ * members; it knows how messages of this layer go out.
+ */
+import type { Random } from '../../lib/random.ts'
+import { decodeTags, encodeSerfMessage } from '../serf-codec.ts'
+import type { Endpoint, MemberRecord, User } from '../messages.ts'
+import type { SerfMessage } from '../serf-messages.ts'
+import { isWireError } from '../../wire/wire-error.ts'
+import { sameEndpoint } from '../endpoint.ts'
+import { LamportClock } from './lamport.ts'
+import { SERF_TIMES, type SerfTimes } from './serf-profile.ts'
+import { SerfQueues } from './serf-queues.ts'
+import {
+  DEFAULT_SERF_LIMITS,
+  type MemberChange,
+  type SerfLimits,
+  type SerfMember,
+  type SerfOptions,
+  type SerfOutput,
+} from './serf-types.ts'
+import { aliveLine } from './snapshot.ts'
+import type { Verdict } from '../verdict.ts'
+
+/** A member in the table. */
+export type Entry = { -readonly [Key in keyof SerfMember]: SerfMember[Key] } & {
+  /** When it is to be forgotten because somebody wants it so; Infinity for never. */
+  pruneAt: number
+  /** Why it is thought to be gone. */
+  verdict: Verdict | undefined
+}
+
+export class SerfState {
+  readonly options: SerfOptions
+  readonly limits: SerfLimits
+  readonly times: SerfTimes
+  readonly random: Random
+  readonly memberClock: LamportClock = new LamportClock()
+  readonly eventClock: LamportClock = new LamportClock()
+  readonly queryClock: LamportClock = new LamportClock()
+  readonly queues: SerfQueues
+  readonly members: Map<string, Entry> = new Map()
+  readonly self: Entry
+  isLeaving = false
+  refusedMessages = 0
+  /** Alive members that understand gossip alone; undefined when they are to be counted again. */
+  #hasForeigners: boolean | undefined
+  #outputs: SerfOutput[] = []
+
+  constructor(options: SerfOptions, now: number) {
+    const { node, endpoint, tags, versions, random, messageBytes } = options
+    this.options = options
+    this.limits = { ...DEFAULT_SERF_LIMITS, ...options.serfLimits }
+    this.times = { ...SERF_TIMES, ...options.times }
+    this.random = random.fork('serf')
+    this.queues = new SerfQueues(messageBytes, this.limits.maxQueued)
+    this.self = {
+      name: node,
+      address: endpoint.address,
+      port: endpoint.port,
+      tags,
+      status: 'alive',
+      isSuspect: false,
+      incarnation: 1,
+      versions,
+      statusTime: 0,
+      changedAt: now,
+      lastRttMs: undefined,
+      pruneAt: Infinity,
+      verdict: undefined,
+    }
+    this.members.set(node, this.self)
+  }
+
+  emit(output: SerfOutput): void {
+    this.#outputs.push(output)
+  }
+
+  drain(): SerfOutput[] {
+    const outputs = this.#outputs
+    this.#outputs = []
+    return outputs
+  }
+
+  /** Says that a member is other than before, and counts anew who understands what. */
+  changed(change: MemberChange, entry: Entry, verdict?: Verdict): void {
+    this.#hasForeigners = undefined
+    if (change === 'joined' || change === 'cleared') entry.verdict = undefined
+    else entry.verdict = verdict ?? entry.verdict
+    this.emit({ type: 'member', change, member: memberOf(entry), verdict })
+    if (entry === this.self) return
+    if (change === 'joined') this.emit({ type: 'snapshot', line: aliveLine(entry.name, entry) })
+    if (change === 'left' || change === 'failed') this.emit({ type: 'snapshot', line: `not-alive: ${entry.name}` })
+  }
+
+  hasAliveOthers(): boolean {
+    for (const entry of this.members.values()) if (entry !== this.self && entry.status === 'alive') return true
+    return false
+  }
+
+  /** Whether an alive member understands no other way of spreading than gossip. */
+  hasForeigners(): boolean {
+    const { isPolycast } = this.options
+    this.#hasForeigners ??= [...this.members.values()].some(
+      (entry) => entry !== this.self && (entry.status === 'alive' || entry.status === 'leaving') && isPolycast?.(memberOf(entry)) !== true,
+    )
+    return this.#hasForeigners
+  }
+
+  isOwnEndpoint(endpoint: Endpoint): boolean {
+    return sameEndpoint(this.options.endpoint, endpoint)
+  }
+
+  /** Whether a user message with these bytes goes into a packet. */
+  fitsPacket(bytes: Uint8Array): boolean {
+    return this.options.messageBytes({ type: 'user', bytes }) <= this.options.packetBytes
+  }
+
+  /** Sends bytes of this layer to one member. */
+  sendUser(to: Endpoint, node: string | undefined, bytes: Uint8Array): void {
+    const message: User = { type: 'user', bytes }
+    if (this.fitsPacket(bytes)) this.emit({ type: 'send', to, node, messages: [message] })
+    else this.emit({ type: 'send-stream', to, node, message })
+  }
+
+  /** Queues an intent about a member for all. */
+  spreadIntent(about: string, message: SerfMessage): void {
+    this.queues.intents.add(about, { type: 'user', bytes: encodeSerfMessage(message) })
+  }
+}
+
+/** A copy of an entry, for those outside. */
+export function memberOf(entry: Entry): SerfMember {
+  const { pruneAt: _pruneAt, verdict: _verdict, ...member } = entry
+  return member
+}
+
+/** A member as the membership machine tells of it; meta that cannot be read is no tags. */
+export function takeRecord(entry: Entry, { address, port, meta, incarnation, versions }: MemberRecord): void {
+  const tags = decodeTags(meta)
+  entry.address = address
+  entry.port = port
+  entry.tags = isWireError(tags) ? new Map() : tags
+  entry.incarnation = incarnation
+  entry.versions = versions
+}
