@@ -47,3 +47,8 @@ export { composeStream, DEFAULT_STREAM_LIMITS, StreamDecoder, type StreamLimits 
 export { GOSSIP_PROFILES, type GossipProfile, type ProfileName } from './profile.ts'
 export { SwimMachine } from './swim.ts'
 export type * from './swim-types.ts'
+export { MAX_KEY_BYTES, MAX_VALUE_BYTES } from './state/state-codec.ts'
+export { StateMachine } from './state/state-machine.ts'
+export type { NodeDigest, StateMessageType } from './state/state-messages.ts'
+export { DEFAULT_STATE_SETTINGS } from './state/state-types.ts'
+export type * from './state/state-types.ts'
