@@ -47,3 +47,6 @@ export { composeStream, DEFAULT_STREAM_LIMITS, StreamDecoder, type StreamLimits 
 export { GOSSIP_PROFILES, type GossipProfile, type ProfileName } from './profile.ts'
 export { SwimMachine } from './swim.ts'
 export type * from './swim-types.ts'
+export { BroadcastMachine } from './broadcast/broadcast-machine.ts'
+export { DEFAULT_BROADCAST_SETTINGS } from './broadcast/broadcast-types.ts'
+export type * from './broadcast/broadcast-types.ts'
