@@ -164,6 +164,7 @@ export class Dissemination {
   handlePrune(neighbour: Neighbour): void {
     this.#state.counts.prunesReceived++
     neighbour.isEager = false
+    if (neighbour.pulse !== undefined) neighbour.pulse = { ...neighbour.pulse, isParent: false }
   }
 
   /** What a neighbour has and this node not; it may be on its way. */

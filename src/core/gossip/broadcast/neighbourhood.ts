@@ -19,8 +19,8 @@ export interface Neighbour {
   readonly slot: number
   /** Whether payloads go there unasked. */
   isEager: boolean
-  /** The newest pulse that it sent, and how far it is from the root. */
-  pulse: { readonly root: string; readonly sequence: number; readonly hops: number } | undefined
+  /** The pulse that it sent last, how far it is from the root by it, and whether it has this node for its parent. */
+  pulse: { readonly root: string; readonly sequence: number; readonly hops: number; readonly isParent: boolean } | undefined
 }
 
 interface Request {
@@ -120,6 +120,7 @@ export class Neighbourhood {
     // An answer to nothing, or one that comes too late, is like half a link.
     if (request === undefined) this.neighbourOf(from, now)
     else this.#link(from, now)
+    if (this.size < this.#state.settings.activeView) this.#fillBy(now + this.#pauseMs() / 2)
   }
 
   handleRefuse(from: string, now: number): void {
@@ -158,7 +159,8 @@ export class Neighbourhood {
     const { successor } = this.#state.members
     if (successor !== undefined && this.#needsSuccessor() && !this.#requests.has(successor)) this.#ask(successor, 'ring', now)
     const wish = this.size === 0 ? 'lonely' : 'more'
-    for (let wanted = activeView - this.size - this.#requests.size; wanted > 0; wanted--) {
+    // Half of them at a time: others ask this node meanwhile.
+    for (let wanted = Math.ceil((activeView - this.size - this.#requests.size) / 2); wanted > 0; wanted--) {
       const node = this.#candidate()
       if (node === undefined) break
       this.#ask(node, wish, now)
@@ -208,8 +210,10 @@ export class Neighbourhood {
 
   /** Who is alone is taken in at another's expense (HyParView's high priority), and so is the one before on the ring. */
   #makeRoom(from: string, wish: Wish, now: number): boolean {
-    if (this.size < this.#most()) return true
-    if (wish === 'ring' && this.size < this.#most() + RING_SLOTS) return true
+    // Those that were asked may all accept.
+    const taken = this.size + this.#requests.size
+    if (taken < this.#most()) return true
+    if (wish === 'ring' && taken < this.#most() + RING_SLOTS) return true
     return (wish === 'lonely' || this.#isRing(from)) && this.#dropOne(now)
   }
 

@@ -27,6 +27,7 @@ export class Tree {
   #parent: string | undefined
   #pulsedAt = -Infinity
   #pulseAt = Infinity
+  #changed = false
 
   constructor(state: BroadcastState, neighbourhood: Neighbourhood) {
     this.#state = state
@@ -57,6 +58,7 @@ export class Tree {
       this.#pulseAt = Infinity
       return
     }
+    this.#changed = true
     this.#pulseAt = Math.min(this.#pulseAt, Math.max(now + pulseDelayMs, this.#pulsedAt + 4 * pulseDelayMs))
   }
 
@@ -89,7 +91,10 @@ export class Tree {
   }
 
   handlePulse(neighbour: Neighbour, { root, sequence, hops, isParent }: Pulse, now: number): void {
-    neighbour.pulse = { root, sequence, hops }
+    const { pulse } = neighbour
+    // Messages overtake each other: who has chosen this node in a pulse takes it back by a prune, not by an older copy of the pulse.
+    const isChild = isParent || (pulse?.isParent === true && pulse.root === root && pulse.sequence === sequence)
+    neighbour.pulse = { root, sequence, hops, isParent: isChild }
     if (root === this.#state.node && sequence > this.#sequence) return this.#continueFrom(sequence, now)
     const order = this.#compare(root, sequence)
     if (order < 0) return
@@ -102,7 +107,7 @@ export class Tree {
       for (const each of this.#neighbourhood.values()) this.#sendTo(each)
       return
     }
-    if (isParent) neighbour.isEager = true
+    if (isChild) neighbour.isEager = true
     else if (neighbour.node !== this.#parent) {
       if (this.#pulse !== undefined && root !== this.#state.node && this.#isBetter(hops)) this.#moveTo(neighbour, hops)
       else neighbour.isEager = false
@@ -128,7 +133,8 @@ export class Tree {
     this.#sendTo(neighbour)
     if (before === undefined) return
     before.isEager = false
-    this.#sendTo(before)
+    this.#state.counts.prunesSent++
+    this.#state.send(before.node, { type: 'prune' })
   }
 
   /** Above 0 when a pulse is newer than the one here: of a root with a lesser hash, or of the same and later. */
@@ -149,7 +155,9 @@ export class Tree {
     this.#pulseAt = Infinity
     if (!this.#isRoot()) return
     this.#pulsedAt = now
-    this.#pulseAt = now + this.#state.settings.pulseIntervalMs
+    // After a change once more, when links have settled.
+    this.#pulseAt = now + (this.#changed ? 4 * this.#state.settings.pulseDelayMs : this.#state.settings.pulseIntervalMs)
+    this.#changed = false
     this.#parent = undefined
     this.#isMade = true
     this.#pulse = { root: this.#state.node, sequence: ++this.#sequence, hops: 0 }
