@@ -12,6 +12,7 @@ import type { DataPlane } from './data-plane/data-plane.ts'
 import { Deliveries } from './deliveries/deliveries.ts'
 import { asPolycastError } from './errors.ts'
 import type { PolycastError } from './errors.ts'
+import type { Gossip } from './gossip/gossip.ts'
 import type { AgentInfo, Readiness } from './http/api.ts'
 import { openapiDocument } from './http/openapi.ts'
 import { startHttpServer } from './http/server.ts'
@@ -31,6 +32,8 @@ export interface AgentOptions {
   readonly log: Logger
   /** Called when the node can't go on; it is to be stopped then. */
   readonly onFatal: (error: PolycastError) => void
+  /** Called when the API is told that the node leaves; it is to be stopped then. */
+  readonly onLeave: () => void
 }
 
 /** A running node. */
@@ -233,8 +236,10 @@ class RunningAgent implements Agent {
       port: config.httpPort,
       parts: {
         dataPlane,
-        membership,
+        // The member list is no gossip: what it lacks fails until gossip takes its place.
+        gossip: membership as unknown as Gossip,
         deliveries,
+        leave: this.#options.onLeave,
         agent: () => this.info,
         readiness: () => this.#readiness,
         metrics: () => this.#renderMetrics(dataPlane, deliveries),
