@@ -6,12 +6,17 @@
  * doesn't answer yet. Stop: in the reverse order; what runs is not ended but goes on at the next start.
  */
 import { formatAddress } from './addresses.ts'
+import { systemClock } from './clock.ts'
 import type { AgentConfig } from './config/options.ts'
 import { startDataPlane } from './data-plane/client.ts'
 import type { DataPlane } from './data-plane/data-plane.ts'
 import { Deliveries } from './deliveries/deliveries.ts'
 import { asPolycastError } from './errors.ts'
 import type { PolycastError } from './errors.ts'
+import type { Gossip } from './gossip/gossip.ts'
+import { parseHandler } from './gossip/handler-spec.ts'
+import { EventHandlers } from './gossip/handlers.ts'
+import { runScript } from './gossip/script.ts'
 import type { AgentInfo, Readiness } from './http/api.ts'
 import { openapiDocument } from './http/openapi.ts'
 import { startHttpServer } from './http/server.ts'
@@ -31,6 +36,8 @@ export interface AgentOptions {
   readonly log: Logger
   /** Called when the node can't go on; it is to be stopped then. */
   readonly onFatal: (error: PolycastError) => void
+  /** Called when the API is told that the node leaves; it is to be stopped then. */
+  readonly onLeave: () => void
 }
 
 /** A running node. */
@@ -62,6 +69,7 @@ class RunningAgent implements Agent {
   #dataPlane: DataPlane | undefined
   #membership: MemberList | undefined
   #deliveries: Deliveries | undefined
+  #handlers: EventHandlers | undefined
   #http: HttpServer | undefined
   #readiness: Readiness = { status: 'not-ready', reason: 'it is starting' }
   #stopping: Promise<void> | undefined
@@ -100,6 +108,7 @@ class RunningAgent implements Agent {
     this.#http = await this.#startHttp(dataPlane, membership, deliveries)
     await membership.start()
     await deliveries.start()
+    this.#startHandlers(asGossip(membership))
     this.#readiness = { status: 'ready' }
     await this.#join(membership, config.join)
   }
@@ -117,6 +126,7 @@ class RunningAgent implements Agent {
       timer = setTimeout(resolve, config.shutdownTimeoutMs, 'late')
     })
     const steps: [what: string, step: () => Promise<unknown> | undefined][] = [
+      ['event handlers', () => this.#handlers?.close()],
       ['deliveries', () => this.#deliveries?.close()],
       ['HTTP API', () => this.#http?.close()],
       ['membership', () => this.#membership?.leave()],
@@ -225,6 +235,26 @@ class RunningAgent implements Agent {
     return this.#deliveries
   }
 
+  #startHandlers(gossip: Gossip): void {
+    const { config } = this.#options
+    // The table of options has checked them: what is no handler did not come this far.
+    const handlers = config.eventHandlers.map(parseHandler).filter((handler) => typeof handler !== 'string')
+    if (handlers.length === 0) return
+    this.#handlers = new EventHandlers({
+      handlers,
+      gossip,
+      clock: systemClock,
+      timeoutMs: config.handlerTimeoutMs,
+      // So that a command may call `polycast` and speak with this very node.
+      environment: { ...process.env, POLYCAST_API: `http://${this.info.addresses.http}` },
+      run: runScript,
+      log: this.#log('gossip'),
+      onCall: (result) => {
+        this.#metrics.handlerCalls.inc({ result })
+      },
+    })
+  }
+
   #startHttp(dataPlane: DataPlane, membership: Membership, deliveries: Deliveries): Promise<HttpServer> {
     const { config, version } = this.#options
     const metrics = this.#metrics
@@ -233,8 +263,9 @@ class RunningAgent implements Agent {
       port: config.httpPort,
       parts: {
         dataPlane,
-        membership,
+        gossip: asGossip(membership),
         deliveries,
+        leave: this.#options.onLeave,
         agent: () => this.info,
         readiness: () => this.#readiness,
         metrics: () => this.#renderMetrics(dataPlane, deliveries),
@@ -292,4 +323,9 @@ class RunningAgent implements Agent {
   #log(room: Parameters<typeof roomLogger>[1]): Logger {
     return roomLogger(this.#options.log, room)
   }
+}
+
+/** The member list is no gossip: what it lacks fails until gossip takes its place. */
+function asGossip(membership: Membership): Gossip {
+  return membership as unknown as Gossip
 }

@@ -286,6 +286,13 @@ export const ERRORS = {
     exitCode: 1,
     isRetryable: true,
   },
+  'coordinate-unknown': {
+    message: 'How far {name} is cannot be told yet: it has no coordinate here.',
+    advice: 'Coordinates come with answered probes: try again in a few seconds, while the member is alive.',
+    status: 409,
+    exitCode: 1,
+    isRetryable: true,
+  },
   'selector-empty': {
     message: 'The selector {selector} matches no live member.',
     advice: 'List the members and their tags with: polycast members',

@@ -9,7 +9,7 @@ import { pino } from 'pino'
 import { scrub, scrubText } from './log-scrub.ts'
 
 /** The rooms that log, each with a child of its own. */
-export type LogRoom = 'agent' | 'config' | 'data-plane' | 'deliveries' | 'http' | 'membership' | 'sources' | 'store' | 'swarm'
+export type LogRoom = 'agent' | 'config' | 'data-plane' | 'deliveries' | 'gossip' | 'http' | 'membership' | 'sources' | 'store' | 'swarm'
 
 /** A pino logger whose fields and messages are freed of secrets. */
 export type Logger = pino.Logger

@@ -31,12 +31,12 @@ export async function runAgent(options: RunOptions): Promise<number> {
   const { config } = resolved
   const log = createLogger({ level: config.logLevel, format: config.logFormat, node: config.name })
   const ended = endOfProcess()
-  const agent = await startAgent({ config, version: options.version, log, onFatal: ended.fail })
+  const agent = await startAgent({ config, version: options.version, log, onFatal: ended.fail, onLeave: ended.leave })
   const { gossip, swarm, http } = agent.info.addresses
   process.stdout.write(`ready name=${config.name} gossip=${gossip} swarm=${swarm} http=http://${http}\n`)
   log.info({ ...agent.info.addresses, data: config.dataDirectory, version: options.version }, 'ready')
   const why = await ended.promise
-  if (typeof why === 'string') log.info({ signal: why }, 'stopping')
+  if (typeof why === 'string') log.info({ reason: why }, 'stopping')
   else log.fatal({ err: why }, 'stopping: the node cannot go on')
   await agent.stop()
   if (typeof why === 'string') return 0
@@ -44,10 +44,17 @@ export async function runAgent(options: RunOptions): Promise<number> {
   return why.exitCode
 }
 
-/** The signal or the failure that ends the process; the second signal ends it at once. */
-function endOfProcess(): { promise: Promise<NodeJS.Signals | PolycastError>; fail: (error: PolycastError) => void } {
-  let end: (why: NodeJS.Signals | PolycastError) => void = () => undefined
-  const promise = new Promise<NodeJS.Signals | PolycastError>((resolve) => {
+/** What ends the process. */
+interface End {
+  readonly promise: Promise<NodeJS.Signals | 'leave' | PolycastError>
+  readonly fail: (error: PolycastError) => void
+  readonly leave: () => void
+}
+
+/** The signal, the order to leave or the failure that ends the process; the second signal ends it at once. */
+function endOfProcess(): End {
+  let end: (why: NodeJS.Signals | 'leave' | PolycastError) => void = () => undefined
+  const promise = new Promise<NodeJS.Signals | 'leave' | PolycastError>((resolve) => {
     end = resolve
   })
   let isEnding = false
@@ -58,5 +65,8 @@ function endOfProcess(): { promise: Promise<NodeJS.Signals | PolycastError>; fai
       end(signal)
     })
   }
-  return { promise, fail: end }
+  const leave = (): void => {
+    end('leave')
+  }
+  return { promise, fail: end, leave }
 }

@@ -62,6 +62,12 @@ export const METRICS = {
     help: 'What the membership refused, by reason: connections, lines and records beyond its limits or its rules.',
     labels: ['reason'],
   },
+  handlerCalls: {
+    name: 'polycast_event_handler_calls_total',
+    type: 'counter',
+    help: 'Calls of event handlers, by result: done, failed, timed-out, stopped; dropped and late are those that a slow handler was spared.',
+    labels: ['result'],
+  },
 
   swarmSentBytes: {
     name: 'polycast_swarm_sent_bytes_total',

@@ -31,7 +31,7 @@ export function readOptionFlags(command: Command): Record<string, RawValue> {
 /** How a flag is written: `--gossip-port <PORT>`. */
 export function flagText(row: OptionRow): string {
   if (row.kind === 'boolean') return `--${flagName(row)}`
-  const several = row.kind === 'host-list' || row.kind === 'path-list' || row.kind === 'tags'
+  const several = row.kind === 'host-list' || row.kind === 'path-list' || row.kind === 'tags' || row.kind === 'handler-list'
   return `--${flagName(row)} <${placeholderOf(row)}${several ? '...' : ''}>`
 }
 

@@ -10,6 +10,7 @@ import { isIP } from 'node:net'
 import { resolve } from 'node:path'
 import { z } from 'zod'
 import { parseAddress } from '../addresses.ts'
+import { parseHandler } from '../gossip/handler-spec.ts'
 import { tagsProblem } from '../membership/member.ts'
 import { formatBytes, formatDuration, parseBytes, parseDuration, parseRate } from './units.ts'
 import type { OptionRow } from './option.ts'
@@ -21,7 +22,7 @@ export type RawValue = string | readonly string[] | Readonly<Record<string, stri
 export function schemaOf(row: OptionRow, baseDirectory: string): z.ZodType {
   switch (row.kind) {
     case 'text':
-      return text().regex(new RegExp(row.pattern ?? '', 'u'), `it takes ${row.patternText ?? 'text'}`)
+      return orNone(row, text().regex(new RegExp(row.pattern ?? '', 'u'), `it takes ${row.patternText ?? 'text'}`))
     case 'integer':
       return number(row, (given) => (/^\d{1,16}$/.test(given) ? Number(given) : 'it takes a whole number'), String)
     case 'port':
@@ -47,7 +48,7 @@ export function schemaOf(row: OptionRow, baseDirectory: string): z.ZodType {
     case 'ip':
       return text().refine((given) => isIP(given) !== 0, 'it takes an IP address, not a host name')
     case 'path':
-      return path(baseDirectory)
+      return orNone(row, path(baseDirectory))
     case 'host-list':
       return list(
         text().refine(
@@ -59,6 +60,8 @@ export function schemaOf(row: OptionRow, baseDirectory: string): z.ZodType {
       return list(path(baseDirectory)).refine((paths) => paths.length > 0, 'it takes at least one directory')
     case 'tags':
       return tags()
+    case 'handler-list':
+      return handlers()
   }
 }
 
@@ -80,6 +83,26 @@ function path(baseDirectory: string): z.ZodType<string> {
   return text()
     .refine((given) => !given.includes('\0'), 'a path has no NUL')
     .transform((given) => resolve(baseDirectory, given))
+}
+
+/** The same, or an empty text where the row allows it. */
+function orNone(row: OptionRow, schema: z.ZodType<string>): z.ZodType<string> {
+  if (row.emptyIsNone !== true) return schema
+  return z.unknown().transform((given, context): string => {
+    if (typeof given === 'string' && given.trim() === '') return ''
+    const result = schema.safeParse(given)
+    return result.success ? result.data : problem(context, result.error.issues[0]?.message ?? 'it is not understood')
+  })
+}
+
+/** A list, or a text with a line for each (the environment): commands hold commas of their own. */
+function handlers(): z.ZodType<string[]> {
+  const split = (given: unknown): unknown => (typeof given === 'string' ? given.split('\n').filter((line) => line.trim() !== '') : given)
+  const handler = text().superRefine((given, context) => {
+    const parsed = parseHandler(given)
+    if (typeof parsed === 'string') context.addIssue({ code: 'custom', message: parsed })
+  })
+  return z.preprocess(split, z.array(handler, 'it takes a list').max(100, 'it takes at most 100 entries'))
 }
 
 /** A list from a list, or from a text with commas (the environment). */

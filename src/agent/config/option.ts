@@ -20,13 +20,14 @@ export interface KindValues {
   readonly 'host-list': readonly string[]
   readonly 'path-list': readonly string[]
   readonly tags: Readonly<Record<string, string>>
+  readonly 'handler-list': readonly string[]
 }
 
 /** How an option is written and checked. */
 export type Kind = keyof KindValues
 
 /** The part of the reference that an option stands in. */
-export type Group = 'Node' | 'Addresses' | 'Membership' | 'Store and destinations' | 'Swarm' | 'Sources' | 'Deliveries' | 'Logs'
+export type Group = 'Node' | 'Addresses' | 'Membership' | 'Gossip' | 'Store and destinations' | 'Swarm' | 'Sources' | 'Deliveries' | 'Logs'
 
 /** A default that depends on the machine or on another option; `resolve.ts` computes it, this says it in words. */
 export interface ComputedDefault {
@@ -45,6 +46,8 @@ export interface OptionRow {
   readonly max?: number
   /** True where 0 is allowed below `min` and means none or unlimited. */
   readonly zeroIsNone?: boolean
+  /** True where an empty text (or path) is allowed and means none. */
+  readonly emptyIsNone?: boolean
   readonly choices?: readonly string[]
   /** What a text must match, and how that is said. */
   readonly pattern?: string

@@ -241,3 +241,28 @@ test('the printed configuration says where each value comes from and can be used
   for (const name of OPTION_NAMES) assert.match(printed, new RegExp(`^${optionRow(name).key}:`, 'm'))
   assert.deepEqual(resolve({ yaml: printed }).config, resolved.config)
 })
+
+test('event handlers: from flags, a list or lines; each is checked', () => {
+  const handlers = ['member-join,user:deploy=/opt/a, b', '/opt/all']
+  assert.deepEqual(resolve({ flags: { 'event-handler': handlers } }).config.eventHandlers, handlers)
+  assert.deepEqual(resolve({ environment: { POLYCAST_EVENT_HANDLERS: handlers.join('\n') } }).config.eventHandlers, handlers)
+  const resolved = resolve({ yaml: `event-handlers:\n  - ${handlers.join('\n  - ')}\n` })
+  assert.deepEqual(resolved.config.eventHandlers, handlers)
+  assert.deepEqual(resolve({ yaml: printConfig(resolved) }).config, resolved.config)
+  refusal({ flags: { 'event-handler': ['member-joined=/opt/a'] } }, 'config-invalid', /"member-joined" is no kind of event/)
+})
+
+test('what may be empty may be emptied again by a higher source', () => {
+  const yaml = 'gossip-key-file: keys\nserf-rpc: 127.0.0.1:7373\n'
+  const given = resolve({ yaml }).config
+  assert.deepEqual([given.encryptKeyFile, given.serfRpc], ['/etc/polycast/keys', '127.0.0.1:7373'])
+  const emptied = resolve({ yaml, flags: { 'gossip-key-file': '', 'serf-rpc': '' } }).config
+  assert.deepEqual([emptied.encryptKeyFile, emptied.serfRpc], ['', ''])
+  refusal({ flags: { 'serf-rpc': '7373' } }, 'config-invalid', /it takes HOST:PORT/)
+})
+
+test('variables that an event handler is given are no options', () => {
+  const environment = { POLYCAST_EVENT: 'user', POLYCAST_TAG_ROLE: 'web', POLYCAST_USER_LTIME: '7' }
+  assert.deepEqual(resolve({ environment }).config, resolve().config)
+  refusal({ environment: { POLYCAST_TAGS_ROLE: 'web' } }, 'config-unknown', /POLYCAST_TAGS_ROLE/)
+})

@@ -7,6 +7,7 @@
 
 import { dirname, join } from 'node:path'
 import { fail } from '../errors.ts'
+import { isHandlerVariable } from '../gossip/handler-call.ts'
 import { tagsProblem } from '../membership/member.ts'
 import { isLoopback, isUnspecified } from '../addresses.ts'
 import { readConfigText } from './file.ts'
@@ -89,7 +90,8 @@ function gather(sources: ConfigSources): Map<OptionName, Given> {
   for (const [variable, value] of Object.entries(sources.environment)) {
     if (!variable.startsWith('POLYCAST_') || value === undefined || Object.hasOwn(RESERVED_ENVIRONMENT, variable)) continue
     const name = byVariable.get(variable)
-    if (name === undefined && isServiceLink(variable, value)) continue
+    // An agent that an event handler starts, and a service link, are given variables that are not meant for it.
+    if (name === undefined && (isServiceLink(variable, value) || isHandlerVariable(variable))) continue
     if (name === undefined) throw unknown(variable, 'environment', [...byVariable.keys(), ...Object.keys(RESERVED_ENVIRONMENT)])
     given.set(name, { raw: value, origin: { source: 'environment', where: variable }, baseDirectory })
   }

@@ -2,7 +2,7 @@
 import type { ContentInfo } from '../data-plane/data-plane.ts'
 import type { DeliveryInfo, GetInfo } from '../deliveries/delivery-info.ts'
 import type { ErrorBody } from '../errors.ts'
-import type { Member } from '../membership/member.ts'
+import type { ListedMember } from './gossip-api.ts'
 
 /** The body of every answer that is an error. */
 export interface ErrorReply {
@@ -33,7 +33,7 @@ export interface AgentInfo {
 export type ReplyMode = 'stream' | 'end' | 'start'
 
 export interface MemberList {
-  members: Member[]
+  members: ListedMember[]
 }
 
 export interface ContentList {

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import test from 'node:test'
 import { z } from 'zod'
 import { KIB, URL_A } from '../deliveries/test-bed.ts'
+import { until } from '../deliveries/test-time.ts'
 import { openapiDocument, openapiReference } from './openapi.ts'
 import { ROUTES } from './routes.ts'
 import { TestApi } from './test-api.ts'
@@ -116,6 +117,96 @@ const CALLS: Record<string, (api: TestApi, ids: { content: string; source: strin
   },
   collectGarbage: async (api) => [await api.ask('POST', '/v1/gc')],
   listMembers: async (api) => [await api.ask('GET', '/v1/members')],
+  async explainMember(api) {
+    const path = { kind: 'indirect', via: 'n3', sentAt: 2, outcome: 'nack', afterMs: 3, reason: undefined } as const
+    const probe = { by: 'n1', about: 'n2', startedAt: 1, endedAt: 9, healthScore: 0, lastRttMs: 1, paths: [path] }
+    const accusers = [{ by: 'n3', at: 5 }]
+    const verdict = {
+      about: 'n2',
+      state: 'dead',
+      incarnation: 4,
+      from: 'n1',
+      source: 'time-out',
+      at: 10,
+      accusers,
+      timeoutMs: 7,
+      probe,
+    } as const
+    api.gossip.verdicts.set('n2', verdict)
+    return [
+      await api.ask('GET', '/v1/members/n1/verdict'),
+      await api.ask('GET', '/v1/members/n2/verdict'),
+      await api.ask('GET', '/v1/members/none/verdict'),
+    ]
+  },
+  forgetMember: async (api) => [
+    await api.ask('POST', '/v1/members/n2/forget', { body: { prune: true } }),
+    await api.ask('POST', '/v1/members/none/forget', { body: {} }),
+    await api.ask('POST', '/v1/members/n2/forget'),
+  ],
+  join: async (api) => [
+    await api.ask('POST', '/v1/join', { body: { addresses: ['10.0.0.1', 'a:7946'] } }),
+    await api.ask('POST', '/v1/join', { body: { addresses: ['nobody:1'] } }),
+    await api.ask('POST', '/v1/join', { body: { addresses: [] } }),
+  ],
+  leave: async (api) => [await api.ask('POST', '/v1/leave')],
+  showTags: async (api) => [await api.ask('GET', '/v1/tags')],
+  changeTags: async (api) => [
+    await api.ask('PUT', '/v1/tags', { body: { set: { zone: 'eu' }, remove: ['role'] } }),
+    await api.ask('PUT', '/v1/tags', { body: { set: { name: 'x' } } }),
+  ],
+  listKeys: async (api) => [await api.ask('GET', '/v1/keys')],
+  async changeKeys(api) {
+    const key = Buffer.alloc(32, 1).toString('base64')
+    return [
+      await api.ask('POST', '/v1/keys', { body: { operation: 'install', key } }),
+      await api.ask('POST', '/v1/keys', { body: { operation: 'list', key } }),
+    ]
+  },
+  async estimateRtt(api) {
+    const unknown = await api.ask('GET', '/v1/rtt?to=n2')
+    for (const name of ['n1', 'n2']) api.gossip.coordinates.set(name, { vector: [0], height: 0.001, error: 1, adjustment: 0 })
+    return [unknown, await api.ask('GET', '/v1/rtt?from=n1&to=n2'), await api.ask('GET', '/v1/rtt?from=none')]
+  },
+  sendEvent: async (api) => [
+    await api.ask('POST', '/v1/events', { body: { name: 'deploy', text: 'v2', coalesce: true } }),
+    await api.ask('POST', '/v1/events', { body: { name: 'deploy', payload: '/wD+', report: true } }),
+    await api.ask('POST', '/v1/events', { body: { name: 'deploy', payload: 'no base64' } }),
+  ],
+  async followEvents(api) {
+    const streamed = api.ask('GET', '/v1/events?limit=4')
+    await until(() => api.gossip.followers > 0)
+    api.gossip.tellMember('joined', 'n1')
+    api.gossip.tellMember('failed', 'n2')
+    api.gossip.tellEvent({ name: 'deploy', payload: Buffer.from('v2'), time: 1, canCoalesce: true })
+    api.gossip.tellQuery({ id: 1, name: 'load', payload: Uint8Array.of(0xff), from: 'n2', time: 2, deadlineAt: 3 })
+    const answer = await streamed
+    assert.equal(answer.lines().length, 5)
+    return [answer, await api.ask('GET', '/v1/events?filter=nothing')]
+  },
+  async query(api) {
+    api.gossip.answers.set('n1', Buffer.from('0.5'))
+    return [
+      await api.ask('POST', '/v1/queries', { body: { name: 'load' } }),
+      await api.ask('POST', '/v1/queries?reply=end', { body: { name: 'load', to: 'name=n1' } }),
+      await api.ask('POST', '/v1/queries', { body: { name: 'load', to: 'role' } }),
+    ]
+  },
+  setState: async (api) => [
+    await api.ask('PUT', '/v1/state/load', { body: { text: '0.5', ttlMs: 1000 } }),
+    await api.ask('PUT', '/v1/state/load', { body: { text: 'x'.repeat(600) } }),
+  ],
+  showState: async (api) => [await api.ask('GET', '/v1/state/n1'), await api.ask('GET', '/v1/state/none')],
+  removeState: async (api) => [await api.ask('DELETE', '/v1/state/load')],
+  async watchState(api) {
+    const streamed = api.ask('GET', '/v1/state?watch=true&limit=2')
+    await until(() => api.gossip.followers > 0)
+    await api.gossip.setState('load', Uint8Array.of(0xff))
+    await api.gossip.removeState('load')
+    const answer = await streamed
+    assert.equal(answer.lines().length, 3)
+    return [answer]
+  },
   showAgent: async (api) => [await api.ask('GET', '/v1/agent')],
   showApi: async (api) => [await api.ask('GET', '/v1/openapi.json')],
   showMetrics: async (api) => [await api.ask('GET', '/metrics')],
@@ -157,7 +248,7 @@ test('the document and the table of routes have the same operations, and nothing
   for (const path of Object.keys(DOCUMENT.paths)) {
     for (const method of ['GET', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS']) {
       if (DOCUMENT.paths[path]?.[method.toLowerCase()] !== undefined) continue
-      const answer = await api.ask(method, path.replace('{id}', '00000000'))
+      const answer = await api.ask(method, path.replace(/\{\w+\}/, '00000000'))
       assert.equal(answer.status, 404, `${method} ${path}`)
       assert.equal((answer.json() as { error: { code: string } }).error.code, 'route-not-found')
     }

@@ -14,7 +14,8 @@ const TAGS: Readonly<Record<Route['tag'], string>> = {
   deliveries: 'Bringing a content to many members, with a receipt from each.',
   gets: 'Bringing a content to this node.',
   contents: 'What this node holds.',
-  cluster: 'Who is there.',
+  cluster: 'Who is there, and what this node is among them.',
+  messages: 'What members tell each other by gossip: events, queries, state.',
   operation: 'For those who watch the agent.',
 }
 

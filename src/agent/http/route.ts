@@ -4,14 +4,16 @@ import type { z } from 'zod'
 import type { DataPlane } from '../data-plane/data-plane.ts'
 import type { Deliveries } from '../deliveries/deliveries.ts'
 import type { ErrorCode } from '../errors.ts'
-import type { Membership } from '../membership/membership.ts'
+import type { Gossip } from '../gossip/gossip.ts'
 import type { AgentInfo, Readiness } from './api.ts'
 
 /** The parts of the agent that the API shows. */
 export interface ApiParts {
   readonly dataPlane: DataPlane
-  readonly membership: Membership
+  readonly gossip: Gossip
   readonly deliveries: Deliveries
+  /** Makes the agent leave the cluster and stop; returns at once. */
+  leave(): void
   agent(): AgentInfo
   readiness(): Readiness
   /** The text for /metrics and its content type. */
@@ -52,7 +54,7 @@ export interface Route {
   /** With `{name}` for a part of the path. */
   readonly path: string
   readonly operationId: string
-  readonly tag: 'contents' | 'gets' | 'deliveries' | 'cluster' | 'operation'
+  readonly tag: 'contents' | 'gets' | 'deliveries' | 'cluster' | 'messages' | 'operation'
   readonly summary: string
   readonly description?: string
   /** What `{name}` in the path stands for. */

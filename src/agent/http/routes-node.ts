@@ -1,20 +1,10 @@
-/** Routes of the node and the cluster as a whole: who is there, whether it is well, what the API is. */
+/** Routes of the node itself: who it is, whether it is well, what the API is. */
 import { json, route } from './route.ts'
 import type { Route } from './route.ts'
-import { agentInfo, health, memberList, readiness } from './schemas.ts'
+import { agentInfo, health, readiness } from './schemas.ts'
 
-/** The rows for the node, the members, the checks and the document. */
+/** The rows for the node, the checks and the document. */
 export const NODE_ROUTES: readonly Route[] = [
-  route({
-    method: 'GET',
-    path: '/v1/members',
-    operationId: 'listMembers',
-    tag: 'cluster',
-    summary: 'The members of the cluster as this node sees them',
-    responses: { 200: json('All of them, dead and left ones too until they are forgotten.', memberList) },
-    errors: [],
-    handle: ({ parts }) => Promise.resolve({ status: 200, json: { members: parts.membership.members() } }),
-  }),
   route({
     method: 'GET',
     path: '/v1/agent',

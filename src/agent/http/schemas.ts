@@ -10,20 +10,7 @@ import type { SendOrder } from '../deliveries/deliveries.ts'
 import type { DeliveryEvent, DeliveryInfo, DeliveryMember, GetEvent, GetInfo, GetResult, Receipt } from '../deliveries/delivery-info.ts'
 import type { GetOrder } from '../deliveries/gets.ts'
 import type { ErrorBody } from '../errors.ts'
-import type { Member } from '../membership/member.ts'
-import type {
-  AgentInfo,
-  ContentList,
-  DeliveryList,
-  Done,
-  ErrorReply,
-  GcResult,
-  GetList,
-  Health,
-  MemberList,
-  Readiness,
-  VerifyResult,
-} from './api.ts'
+import type { AgentInfo, ContentList, DeliveryList, Done, ErrorReply, GcResult, GetList, Health, Readiness, VerifyResult } from './api.ts'
 
 /** The named schemas: each is `#/components/schemas/ID` in the document. */
 export const API_SCHEMAS: z.core.$ZodRegistry<{ id: string; description: string }> = z.registry()
@@ -32,7 +19,11 @@ type KeysOf<T> = T extends unknown ? keyof T : never
 type SameKeys<T, S> = [KeysOf<T>] extends [KeysOf<S>] ? unknown : { missing: Exclude<KeysOf<T>, KeysOf<S>> }
 
 /** Names a schema and holds it to a type: the schema gives nothing else, and has every key. */
-function named<T>(): <S extends z.ZodType<T>>(id: string, description: string, schema: S & SameKeys<T, z.output<S>>) => z.ZodType<T> {
+export function named<T>(): <S extends z.ZodType<T>>(
+  id: string,
+  description: string,
+  schema: S & SameKeys<T, z.output<S>>,
+) => z.ZodType<T> {
   return (id, description, schema) => {
     API_SCHEMAS.add(schema, { id, description })
     return schema
@@ -58,27 +49,6 @@ export const errorBody: z.ZodType<ErrorBody> = named<ErrorBody>()(
     isRetryable: z.boolean().describe('whether the same call may succeed later without a change'),
     params: z.record(text, z.union([text, z.number()])),
   }),
-)
-
-export const member: z.ZodType<Member> = named<Member>()(
-  'Member',
-  'A node as this node sees it.',
-  z.object({
-    name: text,
-    address: text,
-    gossipPort: z.int(),
-    swarmPort: z.int(),
-    status: z.enum(['alive', 'suspect', 'dead', 'left']),
-    tags: z.record(text, text),
-    incarnation: z.int(),
-    isSeed: z.boolean(),
-  }),
-)
-
-export const memberList: z.ZodType<MemberList> = named<MemberList>()(
-  'MemberList',
-  'All members, this node included.',
-  z.object({ members: z.array(member) }),
 )
 
 export const agentInfo: z.ZodType<AgentInfo> = named<AgentInfo>()(

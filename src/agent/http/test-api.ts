@@ -2,6 +2,7 @@
 import { Agent, request as httpRequest } from 'node:http'
 import type { IncomingHttpHeaders } from 'node:http'
 import { Bed } from '../deliveries/test-bed.ts'
+import { FakeGossip } from './fake-gossip.ts'
 import { openapiReference } from './openapi.ts'
 import { startHttpServer } from './server.ts'
 import type { HttpServer } from './server.ts'
@@ -29,16 +30,20 @@ export class TestApi {
   readonly bed: Bed
   readonly requests: { route: string; status: number }[] = []
   isReady: boolean = true
+  /** How often the agent was told to leave. */
+  leaves: number = 0
+  readonly gossip: FakeGossip
   #server: HttpServer | undefined
 
-  private constructor(bed: Bed) {
+  private constructor(bed: Bed, name: string) {
     this.bed = bed
+    this.gossip = new FakeGossip(bed.node(name).membership)
   }
 
   /** Serves the API of the first of these nodes. */
   static async open(t: { after: (clean: () => Promise<void>) => void }, names: [string, ...string[]]): Promise<TestApi> {
-    const api = new TestApi(await Bed.open(t, names))
     const [name] = names
+    const api = new TestApi(await Bed.open(t, names), name)
     const node = api.bed.node(name)
     const { self } = node.membership
     api.#server = await startHttpServer({
@@ -46,8 +51,11 @@ export class TestApi {
       port: 0,
       parts: {
         dataPlane: node,
-        membership: node.membership,
+        gossip: api.gossip,
         deliveries: api.bed.of(name),
+        leave: () => {
+          api.leaves++
+        },
         agent: () => ({
           name,
           version: '0',
