@@ -5,6 +5,7 @@
  * Start: the data plane first, for it locks the data directory; the membership last, so that nobody hears of a node that
  * doesn't answer yet. Stop: in the reverse order; what runs is not ended but goes on at the next start.
  */
+import { join } from 'node:path'
 import { formatAddress } from './addresses.ts'
 import { systemClock } from './clock.ts'
 import type { AgentConfig } from './config/options.ts'
@@ -13,7 +14,7 @@ import type { DataPlane } from './data-plane/data-plane.ts'
 import { Deliveries } from './deliveries/deliveries.ts'
 import { asPolycastError } from './errors.ts'
 import type { PolycastError } from './errors.ts'
-import type { Gossip } from './gossip/gossip.ts'
+import { GossipClient } from './gossip/client.ts'
 import { parseHandler } from './gossip/handler-spec.ts'
 import { EventHandlers } from './gossip/handlers.ts'
 import { runScript } from './gossip/script.ts'
@@ -23,8 +24,6 @@ import { startHttpServer } from './http/server.ts'
 import type { HttpServer } from './http/server.ts'
 import { roomLogger } from './log.ts'
 import type { Logger } from './log.ts'
-import { MemberList } from './membership/member-list.ts'
-import type { Membership } from './membership/membership.ts'
 import { createMetrics } from './metrics.ts'
 import type { Metrics } from './metrics.ts'
 
@@ -49,6 +48,8 @@ export interface Agent {
 
 /** How long the start waits for the agents to join, so that a node that is ready knows the members; it goes on joining afterwards. */
 const JOIN_WAIT_MS = 200
+/** The first pause after a failed attempt to join, ms. */
+const JOIN_RETRY_MS = 500
 
 /** Starts a node. Errors: data-dir-locked, data-dir-unusable, address-in-use, address-unusable, dest-not-writable, name-conflict. */
 export async function startAgent(options: AgentOptions): Promise<Agent> {
@@ -67,7 +68,7 @@ class RunningAgent implements Agent {
   readonly #metrics: Metrics
   readonly #startedAt: number = Date.now()
   #dataPlane: DataPlane | undefined
-  #membership: MemberList | undefined
+  #gossip: GossipClient | undefined
   #deliveries: Deliveries | undefined
   #handlers: EventHandlers | undefined
   #http: HttpServer | undefined
@@ -91,7 +92,7 @@ class RunningAgent implements Agent {
       isSeed: config.isSeed,
       tags: { ...config.tags },
       addresses: {
-        gossip: formatAddress(config.advertise, this.#membership?.self.gossipPort ?? config.gossipPort),
+        gossip: formatAddress(config.advertise, this.#gossip?.self.gossipPort ?? config.gossipPort),
         swarm: formatAddress(config.advertise, this.#dataPlane?.swarmPort ?? config.swarmPort),
         http: formatAddress(config.httpBind, this.#http?.port ?? config.httpPort),
       },
@@ -103,14 +104,14 @@ class RunningAgent implements Agent {
   async start(): Promise<void> {
     const { config } = this.#options
     const dataPlane = await this.#startDataPlane()
-    const membership = this.#createMembership(dataPlane)
-    const deliveries = await this.#openDeliveries(dataPlane, membership)
-    this.#http = await this.#startHttp(dataPlane, membership, deliveries)
-    await membership.start()
+    const gossip = this.#createGossip(dataPlane)
+    const deliveries = await this.#openDeliveries(dataPlane, gossip)
+    this.#http = await this.#startHttp(dataPlane, gossip, deliveries)
+    await gossip.start()
     await deliveries.start()
-    this.#startHandlers(asGossip(membership))
+    this.#startHandlers(gossip)
     this.#readiness = { status: 'ready' }
-    await this.#join(membership, config.join)
+    await this.#join(gossip, config.join)
   }
 
   stop(): Promise<void> {
@@ -129,7 +130,7 @@ class RunningAgent implements Agent {
       ['event handlers', () => this.#handlers?.close()],
       ['deliveries', () => this.#deliveries?.close()],
       ['HTTP API', () => this.#http?.close()],
-      ['membership', () => this.#membership?.leave()],
+      ['gossip', () => this.#gossip?.leave()],
       ['data plane', () => this.#dataPlane?.close()],
     ]
     for (const [what, step] of steps) {
@@ -183,35 +184,43 @@ class RunningAgent implements Agent {
     return this.#dataPlane
   }
 
-  #createMembership(dataPlane: DataPlane): MemberList {
+  #createGossip(dataPlane: DataPlane): GossipClient {
     const { config, onFatal } = this.#options
-    const membership = new MemberList({
-      name: config.name,
-      bind: config.bind,
-      advertise: config.advertise,
-      gossipPort: config.gossipPort,
-      swarmPort: dataPlane.swarmPort,
-      tags: config.tags,
-      heartbeatIntervalMs: config.heartbeatIntervalMs,
-      suspectTimeoutMs: config.suspectTimeoutMs,
-      deadTimeoutMs: config.deadTimeoutMs,
-      forgetTimeoutMs: config.forgetTimeoutMs,
-      dialTimeoutMs: config.dialTimeoutMs,
-      redialMaxMs: config.redialMaxMs,
-      log: this.#log('membership'),
-      onRefused: (reason) => {
-        this.#metrics.membershipRefused.inc({ reason })
+    const log = this.#log('gossip')
+    const file = (name: string): string => join(config.dataDirectory, 'gossip', name)
+    const gossip = new GossipClient({
+      worker: {
+        name: config.name,
+        bind: config.bind,
+        advertise: config.advertise,
+        port: config.gossipPort,
+        swarmPort: dataPlane.swarmPort,
+        tags: config.tags,
+        profile: config.gossipProfile,
+        label: config.gossipLabel,
+        isCompressing: config.gossipCompression,
+        keyFile: config.encryptKeyFile === '' ? undefined : config.encryptKeyFile,
+        snapshotFile: config.snapshot ? file('snapshot') : undefined,
+        generationFile: file('generation'),
+        reconnectTimeoutMs: config.reconnectTimeoutMs,
+        tombstoneTimeoutMs: config.tombstoneTimeoutMs,
       },
+      retryMinMs: JOIN_RETRY_MS,
+      retryMaxMs: config.joinRetryMaxMs,
+      log: (level, message, fields) => {
+        log[level](fields, message)
+      },
+      onCrash: onFatal,
     })
-    membership.onChange(({ status }) => {
+    gossip.onChange(({ status }) => {
       this.#metrics.memberChanges.inc({ status })
     })
-    membership.onConflict(onFatal)
-    this.#membership = membership
-    return membership
+    gossip.onConflict(onFatal)
+    this.#gossip = gossip
+    return gossip
   }
 
-  async #openDeliveries(dataPlane: DataPlane, membership: Membership): Promise<Deliveries> {
+  async #openDeliveries(dataPlane: DataPlane, membership: GossipClient): Promise<Deliveries> {
     const { config } = this.#options
     this.#deliveries = await Deliveries.open({
       dataDirectory: config.dataDirectory,
@@ -235,7 +244,7 @@ class RunningAgent implements Agent {
     return this.#deliveries
   }
 
-  #startHandlers(gossip: Gossip): void {
+  #startHandlers(gossip: GossipClient): void {
     const { config } = this.#options
     // The table of options has checked them: what is no handler did not come this far.
     const handlers = config.eventHandlers.map(parseHandler).filter((handler) => typeof handler !== 'string')
@@ -255,7 +264,7 @@ class RunningAgent implements Agent {
     })
   }
 
-  #startHttp(dataPlane: DataPlane, membership: Membership, deliveries: Deliveries): Promise<HttpServer> {
+  #startHttp(dataPlane: DataPlane, gossip: GossipClient, deliveries: Deliveries): Promise<HttpServer> {
     const { config, version } = this.#options
     const metrics = this.#metrics
     return startHttpServer({
@@ -263,7 +272,7 @@ class RunningAgent implements Agent {
       port: config.httpPort,
       parts: {
         dataPlane,
-        gossip: asGossip(membership),
+        gossip,
         deliveries,
         leave: this.#options.onLeave,
         agent: () => this.info,
@@ -284,24 +293,24 @@ class RunningAgent implements Agent {
     const metrics = this.#metrics
     metrics.applyStats(await dataPlane.stats())
     metrics.deliveriesRunning.set(deliveries.stats().outbound)
-    metrics.membershipLinks.set(this.#membership?.linkCount ?? 0)
+    metrics.applyStats((await this.#gossip?.gossipStats()) ?? {})
     for (const status of ['alive', 'suspect', 'dead', 'left'] as const) {
-      metrics.members.set({ status }, this.#membership?.members().filter((member) => member.status === status).length ?? 0)
+      metrics.members.set({ status }, this.#gossip?.members().filter((member) => member.status === status).length ?? 0)
     }
     return { text: await metrics.render(), contentType: metrics.contentType }
   }
 
   /** Joins; what doesn't answer at once goes on being tried. Only a name that is taken keeps the node from running. */
-  async #join(membership: Membership, addresses: readonly string[]): Promise<void> {
+  async #join(gossip: GossipClient, addresses: readonly string[]): Promise<void> {
     if (addresses.length === 0) return
     const { onFatal } = this.#options
-    const log = this.#log('membership')
+    const log = this.#log('gossip')
     let isWaiting = true
     let timer: NodeJS.Timeout | undefined
     const waited = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, JOIN_WAIT_MS)
     })
-    const joined = membership.join(addresses).then(
+    const joined = gossip.join(addresses).then(
       (count) => {
         log.info({ answered: count }, 'joined the cluster')
       },
@@ -323,9 +332,4 @@ class RunningAgent implements Agent {
   #log(room: Parameters<typeof roomLogger>[1]): Logger {
     return roomLogger(this.#options.log, room)
   }
-}
-
-/** The member list is no gossip: what it lacks fails until gossip takes its place. */
-function asGossip(membership: Membership): Gossip {
-  return membership as unknown as Gossip
 }

@@ -15,7 +15,7 @@ export interface MetricRow {
   readonly labels: readonly string[]
   /** Which of `BUCKETS` a histogram has. */
   readonly buckets?: keyof typeof BUCKETS
-  /** The key of `DataPlane.stats()` that `applyStats` takes the value from. */
+  /** The key of `DataPlane.stats()` or `Gossip.gossipStats()` that `applyStats` takes the value from. */
   readonly stat?: string
 }
 
@@ -55,18 +55,61 @@ export const METRICS = {
     help: 'Members that changed to a status, as this node saw it.',
     labels: ['status'],
   },
-  membershipLinks: { name: 'polycast_membership_links', type: 'gauge', help: 'Connections to other members for membership.', labels: [] },
-  membershipRefused: {
-    name: 'polycast_membership_refused_total',
-    type: 'counter',
-    help: 'What the membership refused, by reason: connections, lines and records beyond its limits or its rules.',
-    labels: ['reason'],
-  },
   handlerCalls: {
     name: 'polycast_event_handler_calls_total',
     type: 'counter',
     help: 'Calls of event handlers, by result: done, failed, timed-out, stopped; dropped and late are those that a slow handler was spared.',
     labels: ['result'],
+  },
+
+  gossipPacketsSent: {
+    name: 'polycast_gossip_packets_sent_total',
+    type: 'counter',
+    help: 'Packets of gossip sent.',
+    labels: [],
+    stat: 'traffic.packetsSent',
+  },
+  gossipPacketsReceived: {
+    name: 'polycast_gossip_packets_received_total',
+    type: 'counter',
+    help: 'Packets of gossip received.',
+    labels: [],
+    stat: 'traffic.packetsReceived',
+  },
+  gossipSentBytes: {
+    name: 'polycast_gossip_sent_bytes_total',
+    type: 'counter',
+    help: 'Payload of the packets of gossip sent.',
+    labels: [],
+    stat: 'traffic.packetBytesSent',
+  },
+  gossipReceivedBytes: {
+    name: 'polycast_gossip_received_bytes_total',
+    type: 'counter',
+    help: 'Payload of the packets of gossip received.',
+    labels: [],
+    stat: 'traffic.packetBytesReceived',
+  },
+  gossipStreamSentBytes: {
+    name: 'polycast_gossip_stream_sent_bytes_total',
+    type: 'counter',
+    help: 'Bytes of gossip sent over TCP: whole tables, large messages, probes where packets fail.',
+    labels: [],
+    stat: 'traffic.streamBytesSent',
+  },
+  gossipUnreadable: {
+    name: 'polycast_gossip_unreadable_packets_total',
+    type: 'counter',
+    help: 'Packets of gossip that could not be read: another key, another label, or broken.',
+    labels: [],
+    stat: 'traffic.unreadablePackets',
+  },
+  gossipHealth: {
+    name: 'polycast_gossip_health_score',
+    type: 'gauge',
+    help: 'How much this node doubts itself, 0 to 7: it raises with probes that fail and with time that it was not run.',
+    labels: [],
+    stat: 'serf.healthScore',
   },
 
   swarmSentBytes: {
@@ -237,7 +280,9 @@ export const METRICS = {
 export type MetricName = keyof typeof METRICS
 
 /** What the data plane counts: the keys that some row takes its value from. */
-export type DataPlaneStats = Record<Extract<(typeof METRICS)[MetricName], { readonly stat: string }>['stat'], number>
+export type DataPlaneStats = Record<Exclude<StatKey, `serf.${string}` | `traffic.${string}`>, number>
+
+type StatKey = Extract<(typeof METRICS)[MetricName], { readonly stat: string }>['stat']
 
 type LabelOf<Row> = Row extends { readonly labels: readonly (infer Label extends string)[] } ? Label : never
 type MetricOf<Row extends MetricRow> = Row['type'] extends 'counter'

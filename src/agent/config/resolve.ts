@@ -193,11 +193,6 @@ function checkTogether(config: AgentConfig, where: (name: OptionName) => string)
   ) {
     throw refuse('httpPort', 'it is the gossip-port or the swarm-port already')
   }
-  if (config.suspectTimeoutMs < 2 * config.heartbeatIntervalMs)
-    throw refuse(
-      'suspectTimeoutMs',
-      'it is less than twice the heartbeat-interval, so members would be suspected for one late sign of life',
-    )
 }
 
 function optionText(name: OptionName, where: (name: OptionName) => string): string {

@@ -55,11 +55,11 @@ export function matches(selector: Selector, member: Member): boolean {
 
 /**
  * Whether a delivery that `sender` orders is meant for this member. The sender has what it sends: it is a receiver of its
- * own delivery only where the selector says its name.
+ * own delivery only where the selector says its name. A member without a swarm port is an agent of Serf alone and can take nothing.
  */
 export function isReceiver(selector: Selector, member: Member, sender: string): boolean {
   if (member.name === sender && selector.terms.get('name')?.has(sender) !== true) return false
-  return matches(selector, member)
+  return member.swarmPort > 0 && matches(selector, member)
 }
 
 /** The names that a selector asks for outright: a member of that name is awaited even where it isn't there yet. */

@@ -9,10 +9,11 @@ import type { Framing } from '../../core/gossip/framing.ts'
 import { sameEndpoint } from '../../core/gossip/endpoint.ts'
 import { Keyring } from '../../core/gossip/keyring.ts'
 import type { Endpoint } from '../../core/gossip/messages.ts'
-import { GOSSIP_PROFILES } from '../../core/gossip/profile.ts'
+import { GOSSIP_PROFILES, type GossipProfile } from '../../core/gossip/profile.ts'
+import { CLASSIC_SERF_TIMES, SERF_TIMES } from '../../core/gossip/serf/serf-profile.ts'
 import type { SerfMember } from '../../core/gossip/serf/serf-types.ts'
 import { assert } from '../../core/lib/assert.ts'
-import { utf8Encode } from '../../core/lib/utf8.ts'
+import { utf8Encode } from '../../core/lib/bytes.ts'
 import { Random } from '../../core/lib/random.ts'
 import { formatAddress, parseAddress } from '../addresses.ts'
 import { fail } from '../errors.ts'
@@ -38,8 +39,6 @@ const MAX_DELAY_MS = 2 ** 31 - 1
 /** Beyond this, what can't be read is counted and not logged, lines per second. */
 const MAX_UNREADABLE_LINES = 2
 
-type Waiting<T> = { readonly resolve: (value: T) => void; readonly reject: (error: Error) => void }
-
 export class GossipNode {
   readonly #options: GossipWorkerOptions
   readonly #post: (message: FromGossipWorker) => void
@@ -53,11 +52,17 @@ export class GossipNode {
   #isHandling = false
   readonly #inputs: GossipInput[] = []
   /** Exchanges for joins, by the endpoint as text. */
-  readonly #joins: Map<string, Waiting<string | undefined>[]> = new Map()
-  readonly #reports: Map<number, Waiting<EventReport>> = new Map()
-  readonly #queries: Map<number, Waiting<{ acks: number; responses: number }>> = new Map()
+  readonly #joins: Map<string, ((error: string | undefined) => void)[]> = new Map()
+  readonly #reports: Map<number, (report: EventReport) => void> = new Map()
+  readonly #queries: Map<number, (counts: { acks: number; responses: number }) => void> = new Map()
   readonly #departures: ((isTold: boolean) => void)[] = []
   #nextEvent = 1
+  /** A report that came while its event was still being handled: nobody else is there. */
+  #earlyReport: EventReport | undefined
+  /** Why the machine did not carry out the input that it is handling. */
+  #rejection: string | undefined
+  /** Where the other agent is that was last seen to have this node's name. */
+  #claimant = ''
   #unreadableLines = 0
   #unreadableSecond = 0
 
@@ -82,7 +87,7 @@ export class GossipNode {
       port: options.port,
       packetBytes: PACKET_BYTES,
       framing: this.#framing,
-      streamTimeoutMs: GOSSIP_PROFILES[options.profile].streamTimeoutMs,
+      streamTimeoutMs: profileOf(options.profile).streamTimeoutMs,
       maxStreamsIn: MAX_STREAMS_IN,
       maxStreamsOut: MAX_STREAMS_OUT,
       hasChecksum: (node) => (this.#machine?.serf.member(node)?.versions?.[1] ?? 0) >= 5,
@@ -93,7 +98,7 @@ export class GossipNode {
 
   /** Listens and begins. Rejects with `address-in-use` or `address-unusable`. */
   async start(): Promise<void> {
-    const { advertise, name, profile, swarmPort, tags } = this.#options
+    const { advertise, name, profile, swarmPort, tags, reconnectTimeoutMs, tombstoneTimeoutMs } = this.#options
     const port = await this.#sockets.start()
     const address = ipBytes(advertise)
     assert(address !== undefined, 'an address to advertise')
@@ -104,15 +109,15 @@ export class GossipNode {
         endpoint: { address, port },
         tags: tagsOf(tags, swarmPort),
         versions: VERSIONS,
-        profile: GOSSIP_PROFILES[profile],
+        profile: profileOf(profile),
         random: new Random(randomBytes(16).toString('hex')),
         generation: nextGeneration(this.#options.generationFile, Date.now()),
+        wallClockMs: Date.now(),
         messageBytes: (message) => this.#sockets.messageBytes(message),
         packetBytes: this.#sockets.packetRoom,
         keyring: this.#keyring,
         snapshot,
-        reconnectTimeoutMs: this.#options.reconnectTimeoutMs,
-        tombstoneTimeoutMs: this.#options.tombstoneTimeoutMs,
+        times: { ...(profile === 'serf' ? CLASSIC_SERF_TIMES : SERF_TIMES), reconnectTimeoutMs, tombstoneTimeoutMs },
       },
       this.#clock.now(),
     )
@@ -130,14 +135,14 @@ export class GossipNode {
   readonly #methods: { readonly [Method in GossipMethod]: (params: GossipMethods[Method]['params']) => unknown } = {
     join: ({ addresses, onlyMissing }) => Promise.all(addresses.map((address) => this.#join(address, onlyMissing))),
     leave: () => this.#leave(),
-    setTags: ({ tags }) => this.#handle({ type: 'tags', tags: tagsOf(tags, this.#options.swarmPort) }),
-    forget: ({ name, isPrune }) => this.#handle({ type: 'force-leave', node: name, isPrune }),
+    setTags: ({ tags }) => this.#order({ type: 'tags', tags: tagsOf(tags, this.#options.swarmPort) }),
+    forget: ({ name, isPrune }) => this.#order({ type: 'force-leave', node: name, isPrune }),
     explain: ({ name }) => this.#running.serf.verdict(name),
     event: (params) => this.#event(params),
     query: (params) => this.#query(params),
     cancelQuery: ({ queryId }) => this.#queryDone(queryId, { acks: 0, responses: 0 }),
-    respond: ({ id, payload }) => this.#handle({ type: 'respond', request: id, payload }),
-    state: ({ node }) => new Map(this.#running.state.entries(node)),
+    respond: ({ id, payload }) => this.#order({ type: 'respond', request: id, payload }),
+    state: ({ node }) => new Map(this.#running.state.entries(node).map(({ key, value }) => [key, value])),
     setState: ({ key, value, ttlMs }) => {
       const problem = this.#running.state.check(key, value)
       if (problem !== undefined) throw fail('bad-request', { reason: problem })
@@ -218,8 +223,10 @@ export class GossipNode {
         return this.#queryDone(output.query, { acks: output.acks, responses: output.responses })
       case 'report': {
         const { event, reached, of, missing } = output
-        this.#reports.get(event)?.resolve({ reached, of, missing })
+        const waiting = this.#reports.get(event)
         this.#reports.delete(event)
+        if (waiting === undefined) this.#earlyReport = { reached, of, missing }
+        else waiting({ reached, of, missing })
         return
       }
       case 'changed': {
@@ -230,9 +237,9 @@ export class GossipNode {
         if (this.#options.keyFile !== undefined && this.#keyring !== undefined) writeKeyFile(this.#options.keyFile, this.#keyring.keys)
         return this.#log('info', 'the keys of gossip were changed', { operation: output.operation })
       case 'conflict-lost':
-        return this.#post({ type: 'conflict-lost', address: textOf(output.other), reason: output.reason })
+        return this.#post({ type: 'conflict-lost', address: this.#claimant, reason: output.reason })
       case 'exchanged':
-        if (output.isJoin) for (const join of this.#joins.get(textOf(output.to)) ?? []) join.resolve(output.error)
+        if (output.isJoin) for (const joined of this.#joins.get(textOf(output.to)) ?? []) joined(output.error)
         if (output.isJoin) this.#joins.delete(textOf(output.to))
         return
       case 'departed':
@@ -242,7 +249,11 @@ export class GossipNode {
         this.#snapshot?.append(output.line, () => this.#running.serf.snapshotLines())
         return
       case 'conflict':
-        return this.#log('warn', 'two agents claim one name', { name: output.member.name, at: textOf(output.member), and: textOf(output.other) })
+        this.#claimant = textOf(output.other)
+        return this.#log('warn', 'two agents claim one name', { name: output.member.node, at: textOf(output.member), and: this.#claimant })
+      case 'rejected':
+        this.#rejection = output.reason
+        return
       case 'refuted':
         return this.#log('info', 'somebody doubted this node, which has contradicted', { by: output.by, accusation: output.accusation })
       case 'packets-lost':
@@ -283,15 +294,12 @@ export class GossipNode {
   }
 
   #exchange(endpoint: Endpoint): Promise<string | undefined> {
-    return new Promise((resolve, reject) => {
+    return new Promise((resolve) => {
       const key = textOf(endpoint)
       const waiting = this.#joins.get(key)
-      if (waiting !== undefined) {
-        waiting.push({ resolve, reject })
-        return
-      }
-      this.#joins.set(key, [{ resolve, reject }])
-      this.#handle({ type: 'join', endpoints: [endpoint], ignoreOldEvents: true })
+      if (waiting === undefined) this.#joins.set(key, [resolve])
+      else waiting.push(resolve)
+      if (waiting === undefined) this.#handle({ type: 'join', endpoints: [endpoint], ignoreOldEvents: true })
     })
   }
 
@@ -302,28 +310,30 @@ export class GossipNode {
     })
   }
 
-  #event({ name, payload, canCoalesce, wantsReport }: GossipMethods['event']['params']): Promise<EventReport> | undefined {
-    const problem = this.#running.serf.checkEvent(name, payload)
-    if (problem !== undefined) throw fail('bad-request', { reason: problem })
+  #event(order: GossipMethods['event']['params']): Promise<EventReport> | undefined {
     const event = this.#nextEvent++
-    const report = wantsReport
-      ? new Promise<EventReport>((resolve, reject) => this.#reports.set(event, { resolve, reject }))
-      : undefined
-    this.#handle({ type: 'event', event, name, payload, canCoalesce, wantsReport })
-    return report
+    this.#order({ type: 'event', event, ...order })
+    if (!order.wantsReport) return undefined
+    const early = this.#earlyReport
+    this.#earlyReport = undefined
+    if (early !== undefined) return Promise.resolve(early)
+    return new Promise((resolve) => this.#reports.set(event, resolve))
   }
 
   #query({ queryId, ...query }: GossipMethods['query']['params']): Promise<{ acks: number; responses: number }> {
-    const problem = this.#running.serf.checkQuery(query.name, query.payload, query.filters)
-    if (problem !== undefined) throw fail('bad-request', { reason: problem })
-    return new Promise((resolve, reject) => {
-      this.#queries.set(queryId, { resolve, reject })
-      this.#handle({ type: 'query', query: queryId, ...query })
-    })
+    this.#order({ type: 'query', query: queryId, ...query })
+    return new Promise((resolve) => this.#queries.set(queryId, resolve))
+  }
+
+  /** Has the machine carry out what somebody asked for; throws `bad-request` where it does not. */
+  #order(input: GossipInput): void {
+    this.#rejection = undefined
+    this.#handle(input)
+    if (this.#rejection !== undefined) throw fail('bad-request', { reason: this.#rejection })
   }
 
   #queryDone(queryId: number, counts: { acks: number; responses: number }): void {
-    this.#queries.get(queryId)?.resolve(counts)
+    this.#queries.get(queryId)?.(counts)
     this.#queries.delete(queryId)
   }
 
@@ -379,6 +389,10 @@ export class GossipNode {
   #log(level: 'debug' | 'info' | 'warn', message: string, fields: Record<string, unknown>): void {
     this.#post({ type: 'log', level, message, fields })
   }
+}
+
+function profileOf(name: GossipWorkerOptions['profile']): GossipProfile {
+  return GOSSIP_PROFILES[name === 'serf' ? 'lan' : name]
 }
 
 function tagsOf(tags: Readonly<Record<string, string>>, swarmPort: number): ReadonlyMap<string, string> {

@@ -17,7 +17,8 @@ export interface GossipWorkerOptions {
   readonly port: number
   readonly swarmPort: number
   readonly tags: Readonly<Record<string, string>>
-  readonly profile: ProfileName
+  /** `serf` waits in everything as long as Serf's own agents do. */
+  readonly profile: ProfileName | 'serf'
   readonly label: string
   readonly isCompressing: boolean
   /** Where the key ring is kept; undefined for plain gossip. */

@@ -1,7 +1,7 @@
 /**
  * What a member is: the record that every node keeps of every other, and the rules that names and tags obey.
  *
- * Not here: how records travel (`membership.ts`) and which of two records wins (`roster.ts`).
+ * Not here: how records travel and which of two counts (`core/gossip`).
  */
 
 /** Alive; suspect: silent, may still refute; dead: was suspect for too long; left: said goodbye. */
@@ -36,10 +36,11 @@ export function isMemberName(name: string): boolean {
 
 /** Why a set of tags is refused, or undefined when it is fine. */
 export function tagsProblem(tags: Readonly<Record<string, string>>): string | undefined {
-  // Counted as Serf encodes them: a map with short strings, two bytes of header each at most.
-  let bytes = 4
+  // Counted as Serf encodes them: a map with short strings, two bytes of header each at most; and with the tag that Polycast sets itself.
+  let bytes = 4 + 'polycast'.length + '65535'.length + 4
   for (const [key, value] of Object.entries(tags)) {
     if (!TAG_KEY.test(key)) return `"${key}" is no key of a tag: use 1 to 64 letters, digits, dots, hyphens and underscores`
+    if (key === 'polycast') return 'polycast is no tag of yours: it tells the others which agents are more than Serf'
     if (key === 'name') return 'name is no tag: selectors use it for the name of the node'
     if (!TAG_VALUE.test(value))
       return `"${value}" is no value of a tag: use 1 to 256 characters without spaces, commas, equals signs and exclamation marks`

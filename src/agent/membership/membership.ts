@@ -1,8 +1,7 @@
 /**
  * The membership as the rest of the agent sees it: who is there, in what state, and word of every change.
  *
- * Not here: how that is found out. `member-list.ts` does it for now, by a list that the agents keep for those that join them;
- * gossip takes its place behind this interface.
+ * Not here: how that is found out, which is gossip's (`agent/gossip`).
  */
 
 import type { PolycastError } from '../errors.ts'

@@ -10,11 +10,11 @@
  * also see what came by gossip: one place decides what is new. Not here: any rule of the three.
  */
 import { concatBytes } from '../lib/bytes.ts'
-import { BroadcastMachine } from './broadcast/broadcast.ts'
+import { BroadcastMachine } from './broadcast/broadcast-machine.ts'
 import type { BroadcastOutput } from './broadcast/broadcast-types.ts'
 import { SerfMachine } from './serf/serf.ts'
 import type { SerfInput, SerfMember, SerfOptions, SerfOutput } from './serf/serf-types.ts'
-import { StateMachine } from './state/state.ts'
+import { StateMachine } from './state/state-machine.ts'
 import type { StateOutput } from './state/state-types.ts'
 
 /** The tag by which a member is known to be a Polycast node; its value is the swarm port. */
@@ -55,8 +55,10 @@ export type GossipOutput =
   | { readonly type: 'refused'; readonly from: string; readonly reason: string }
 
 export interface GossipOptions extends Omit<SerfOptions, 'isPolycast'> {
-  /** Grows with each start of the node. */
+  /** Grows with each start of the node: ms since 1970 at the start, where the clock is right. */
   readonly generation: number
+  /** Milliseconds since 1970 at the start. */
+  readonly wallClockMs: number
 }
 
 /** Whether a member speaks more than Serf. */
@@ -76,11 +78,11 @@ export class GossipMachine {
   #sending: { readonly event: number; readonly wantsReport: boolean } | undefined
 
   constructor(options: GossipOptions, now: number) {
-    const { node, random, generation } = options
+    const { node, random, generation, wallClockMs } = options
     this.#node = node
     this.#serf = new SerfMachine({ ...options, isPolycast }, now)
-    this.#state = new StateMachine({ node, generation, random: random.fork('state') }, now)
-    this.#broadcast = new BroadcastMachine({ node, random: random.fork('broadcast') }, now)
+    this.#state = new StateMachine({ node, generation, wallClockMs, random: random.fork('state') }, now)
+    this.#broadcast = new BroadcastMachine({ node, random: random.fork('broadcast') })
     this.#route(now)
   }
 
