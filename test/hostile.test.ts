@@ -26,7 +26,8 @@ for (const { malice, reason } of malices) {
   test(`a peer that claims to have everything and answers with ${malice}`, async (t) => {
     const cluster = await Cluster.open(t)
     const [sender, ...receivers] = await cluster.startAll(['s', 'n1', 'n2', 'n3'], (name) => ({
-      flags: ['--swarm-request-timeout', '500ms', ...(name === 's' ? ['--upload-rate', '2MiB'] : [])],
+      // With four stripes three honest receivers are short of slots, so that the one that claims to have everything gets children.
+      flags: ['--swarm-request-timeout', '500ms', '--swarm-stripes', '4', ...(name === 's' ? ['--upload-rate', '2MiB'] : [])],
     }))
     const bytes = sampleBytes(malice, 12 * MIB)
     const file = await cluster.file('app.bin', bytes)
