@@ -2,22 +2,24 @@
  * A hash of how far every node is known, and of those in each part of the space of their names: what two nodes compare so that they talk
  * only of what differs (docs/specs/05-state.md §5).
  *
- * A node's position is a hash of its name. The first three hexadecimal digits of the position name a bucket; a range is all nodes whose
- * position begins with 0 to 3 digits. A range's hash is the sum of its nodes' hashes, in two words of 32 bits, so that a change costs
+ * A node's position is a hash of its name. A range is all nodes whose position begins with certain 0 to 3 hexadecimal digits. A range's hash is the sum of its nodes' hashes, in two words of 32 bits, so that a change costs
  * four additions however many nodes there are. Not against an adversary: who can choose versions can make two sums equal.
  */
 import { assert } from '../../lib/assert.ts'
 import type { RangeHash, RangeHashes } from './state-messages.ts'
 
-/** Digits that name a bucket. */
+/** Digits that name the smallest ranges. */
 export const TREE_DEPTH = 3
 /** Positions are below this. */
 export const POSITIONS: number = 2 ** 32
 
-/** What the tree wants to know of a node. */
-export interface TreeItem {
+interface Place {
   readonly node: string
   readonly position: number
+}
+
+/** What the tree wants to know of a node. */
+export interface TreeItem extends Place {
   /** What was added for it last. */
   hash: RangeHash
 }
@@ -30,27 +32,22 @@ export class DigestTree<Item extends TreeItem> {
   readonly #high: Uint32Array = new Uint32Array(RANGES)
   readonly #low: Uint32Array = new Uint32Array(RANGES)
   readonly #counts: Uint32Array = new Uint32Array(RANGES)
-  /** By the first three digits; in each the items in the order of position and name. */
-  readonly #buckets: Map<number, Item[]> = new Map()
+  /** In the order of position and name. */
+  readonly #items: Item[] = []
 
   get root(): RangeHash {
     return this.hash(0, 0)
   }
 
   add(item: Item): void {
-    const number = bucketOf(item.position)
-    const bucket = this.#buckets.get(number) ?? []
-    this.#buckets.set(number, bucket)
-    bucket.push(item)
-    bucket.sort(byPosition)
+    this.#items.splice(this.#placeOf(item), 0, item)
     this.#change(item.position, item.hash, 1, 1)
   }
 
   remove(item: Item): void {
-    const number = bucketOf(item.position)
-    const bucket = (this.#buckets.get(number) ?? []).filter((other) => other !== item)
-    if (bucket.length > 0) this.#buckets.set(number, bucket)
-    else this.#buckets.delete(number)
+    const place = this.#placeOf(item)
+    assert(this.#items[place] === item, 'an item that was added')
+    this.#items.splice(place, 1)
     this.#change(item.position, item.hash, -1, -1)
   }
 
@@ -81,9 +78,23 @@ export class DigestTree<Item extends TreeItem> {
 
   /** The items whose positions lie from `first` to `last`, in the order of position and name. */
   *between(first: number, last: number): Generator<Item> {
-    for (let number = bucketOf(first); number <= bucketOf(last); number++) {
-      for (const item of this.#buckets.get(number) ?? []) if (item.position >= first && item.position <= last) yield item
+    for (let place = this.#placeOf({ position: first, node: '' }); place < this.#items.length; place++) {
+      const item = this.#items[place] as Item
+      if (item.position > last) return
+      yield item
     }
+  }
+
+  /** Where the first item is that does not come before this one. */
+  #placeOf(item: Place): number {
+    let low = 0
+    let high = this.#items.length
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if (isBefore(this.#items[middle] as Item, item)) low = middle + 1
+      else high = middle
+    }
+    return low
   }
 
   #change(position: number, hash: RangeHash, sign: number, count: number): void {
@@ -119,12 +130,8 @@ function rangeIndex(depth: number, prefix: number): number {
   return (LEVEL_START[depth] as number) + prefix
 }
 
-function bucketOf(position: number): number {
-  return position >>> 20
-}
-
-function byPosition(a: TreeItem, b: TreeItem): number {
-  return a.position - b.position || (a.node < b.node ? -1 : 1)
+function isBefore(a: Place, b: Place): boolean {
+  return a.position === b.position ? a.node < b.node : a.position < b.position
 }
 
 /** FNV-1a over the text's 16-bit units, and murmur3's last mix, so that names that are alike stand apart. */

@@ -52,6 +52,7 @@ export class NodeMap {
   readonly #held: Map<string, Held> = new Map()
   #former: Map<string, Held> = new Map()
   #formerBytes = 0
+  #formerGeneration = 0
   /** Entries by version; some are no longer held. */
   #log: Held[] = []
 
@@ -120,6 +121,17 @@ export class NodeMap {
       if (held.value === undefined && held.changedAt <= time && held.version > version) version = held.version
     }
     return version
+  }
+
+  /** Up to which version tombstones are to be collected so that half of what they take is free. */
+  halfOfTombstones(): number {
+    let bytes = this.tombstoneBytes / 2
+    for (const held of this.#log) {
+      if (held.value !== undefined || this.#held.get(held.key) !== held) continue
+      bytes -= bytesOf(held)
+      if (bytes <= 0) return held.version
+    }
+    return this.version
   }
 
   /** By the owner: forgets all tombstones up to a version. That is a change, as others have to know. */
@@ -239,6 +251,7 @@ export class NodeMap {
       this.#former.set(held.key, held)
       this.#formerBytes += bytesOf(held)
     }
+    this.#formerGeneration = this.generation
     this.#held.clear()
     this.#log = []
     this.tombstones = 0
@@ -275,9 +288,8 @@ export class NodeMap {
     this.#dropFormer(key)
     if (value === undefined && before?.value === undefined) return
     // A walk tells again what was known: that is no change.
-    if (before === former && before?.value !== undefined && value !== undefined && before.version === version) {
-      if (equalBytes(before.value, value)) return
-    }
+    const isAsBefore = before === former && before?.version === version && this.#formerGeneration === this.generation
+    if (isAsBefore && before.value !== undefined && value !== undefined && equalBytes(before.value, value)) return
     changes.push({ key, value: this.#held.get(key)?.value, version })
   }
 

@@ -14,6 +14,8 @@ const FEW_NODES = 8
 /** What a range with sixteen parts takes. */
 const RANGE_BYTES = 133
 const INTERVAL_BYTES = 12
+/** Nodes of which an answer says that more is known; what is beyond is found by later rounds. */
+const MOST_TOLD = 4096
 const HEAD_BYTES = 2
 
 export class Reconciler {
@@ -64,16 +66,15 @@ export class Reconciler {
   compare(intervals: readonly DigestInterval[], isAnswer: boolean, now: number): { behind: NodeDigest[]; answer: StateMessage[] } {
     const behind: NodeDigest[] = []
     const ahead: NodeDigest[] = []
+    for (const { digests } of intervals) for (const digest of digests) if (this.#store.isBehind(digest, now)) behind.push(digest)
+    if (isAnswer) return { behind, answer: [] }
     for (const { first, last, digests } of intervals) {
       const told = new Map(digests.map((digest) => [digest.node, digest]))
-      for (const digest of digests) if (this.#store.isBehind(digest, now)) behind.push(digest)
-      if (isAnswer) continue
       for (const map of this.#store.tree.between(first, last)) {
+        if (ahead.length >= MOST_TOLD) break
         const digest = told.get(map.node)
         if (digest === undefined || (this.#store.isAhead(map, digest) && map.canTell(digest))) ahead.push(map.digest)
-        if (ahead.length >= this.#mostDigests()) break
       }
-      if (ahead.length >= this.#mostDigests()) break
     }
     return { behind, answer: this.#answer(ahead) }
   }
@@ -134,10 +135,6 @@ export class Reconciler {
     }
     if (intervals.length > 0) end()
     return messages.slice(0, maxBurstMessages)
-  }
-
-  #mostDigests(): number {
-    return (this.#settings.maxMessageBytes * this.#settings.maxBurstMessages) / 4
   }
 }
 

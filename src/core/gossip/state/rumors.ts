@@ -34,7 +34,11 @@ export class Rumors {
   add(node: string, from: number | undefined, rounds: number): void {
     const before = this.#rumors.get(node)?.from
     this.#rumors.delete(node)
-    this.#rumors.set(node, { node, from: from === undefined || before === undefined ? (from ?? before) : Math.min(from, before), roundsLeft: rounds })
+    this.#rumors.set(node, {
+      node,
+      from: from === undefined || before === undefined ? (from ?? before) : Math.min(from, before),
+      roundsLeft: rounds,
+    })
     if (this.#rumors.size <= this.#maxRumors) return
     const [oldest] = this.#rumors.keys()
     this.#rumors.delete(oldest as string)

@@ -17,7 +17,6 @@ test('a key of 64 bytes is seen by 100 nodes within a second, at no more than 2 
     assert.ok(tookMs !== undefined, `seed ${seed}`)
     cluster.run(1000 - tookMs)
     const bytes = cluster.takeBytesPerNode()
-    if (process.env.SHOW) console.log('took', tookMs, 'bytes', bytes)
     assert.ok(bytes <= 2000, `${bytes} bytes`)
     assert.deepEqual(cluster.faults, [])
   }
@@ -33,7 +32,6 @@ test('an idle cluster costs the same at any number of nodes', () => {
     cluster.run(10_000)
     return cluster.takeBytesPerNode() / 10
   })
-  if (process.env.SHOW) console.log(costs)
   for (const cost of costs) assert.ok(cost <= 60, `${cost} bytes per second`)
   assert.ok(Math.abs(costs[0]! - costs[1]!) < 1)
 })
@@ -51,7 +49,6 @@ for (const lossShare of [0.1, 0.3]) {
       cluster.run(50)
     }
     const tookMs = cluster.runUntil(() => cluster.isEqual(), 60_000)
-    if (process.env.SHOW) console.log('loss', lossShare, 'took', tookMs)
     assert.ok(tookMs !== undefined)
     assert.deepEqual(cluster.faults, [])
   })
@@ -69,7 +66,6 @@ test('the two halves of a cluster become equal when they see each other again', 
   assert.ok(!cluster.isEqual())
   cluster.isOpen = () => true
   const tookMs = cluster.runUntil(() => cluster.isEqual(), 20_000)
-  if (process.env.SHOW) console.log('heal took', tookMs)
   assert.ok(tookMs !== undefined)
   assert.ok(cluster.allSee('n1', 'a', undefined))
   assert.deepEqual(cluster.faults, [])
@@ -120,7 +116,6 @@ test('who joins late gets states of 1 MiB in pieces, and small ones are not held
   const late = cluster.machine('late')
   const smallMs = cluster.runUntil(() => late.get('n3', 'small') !== undefined, 5000)
   const tookMs = cluster.runUntil(() => cluster.isEqual(), 120_000)
-  if (process.env.SHOW) console.log('small', smallMs, 'all', tookMs, 'largest', largest)
   assert.ok(smallMs !== undefined && tookMs !== undefined && smallMs < tookMs)
   assert.ok(largest <= 1200)
   assert.equal(late.entries('n1').length, 990)

@@ -227,8 +227,7 @@ export class StateStore {
   /** Tombstones go before their time where values need the room: others then walk through the map again, and nothing comes back. */
   #makeRoom(): void {
     const { own } = this
-    if (own.bytes <= this.#settings.maxNodeBytes) return
-    this.#change(() => own.collect(own.lastTombstoneBefore(Infinity)))
+    while (own.bytes > this.#settings.maxNodeBytes) this.#change(() => own.collect(own.halfOfTombstones()))
   }
 
   #dropValue(map: NodeMap, key: string): void {

@@ -250,7 +250,9 @@ function versionsOf(machine: StateMachine): string {
 /** All that a machine knows, as a text. */
 function pictureOf(machine: StateMachine): string {
   const lines = machine.nodes().map(({ node, generation, version }) => {
-    const entries = machine.entries(node).map(({ key, value, version: at }) => `${key}@${at}=${toHex(value.subarray(0, 64))}:${value.length}`)
+    const entries = machine
+      .entries(node)
+      .map(({ key, value, version: at }) => `${key}@${at}=${toHex(value.subarray(0, 64))}:${value.length}`)
     return `${node} ${generation}/${version} ${entries.sort().join(' ')}`
   })
   return lines.sort().join('\n')
