@@ -49,7 +49,7 @@ export class BroadcastMachine {
         this.#tree.linked(neighbour)
         this.#antiEntropy.linked(neighbour, now)
       },
-      unlinked: (neighbour) => this.#tree.unlinked(neighbour),
+      unlinked: (neighbour, now) => this.#tree.unlinked(neighbour, now),
     })
     this.#tree = new Tree(state, this.#neighbourhood)
     this.#seen = new SeenEvents(state)

@@ -47,8 +47,6 @@ export interface BroadcastSettings {
   readonly pulseIntervalMs: number
   /** How soon after a change of the members it does, ms, and four times that between two pulses. */
   readonly pulseDelayMs: number
-  /** A parent is left for a neighbour that is this many hops nearer to the root. */
-  readonly hopsBetter: number
   /** When a report is given at the latest, ms. */
   readonly reportTimeoutMs: number
   /** How long a gap in an origin's numbers is looked for, ms. */
@@ -96,7 +94,6 @@ export const DEFAULT_BROADCAST_SETTINGS: BroadcastSettings = {
   antiEntropyMs: 1000,
   pulseIntervalMs: 15_000,
   pulseDelayMs: 500,
-  hopsBetter: 2,
   reportTimeoutMs: 3000,
   gapTimeoutMs: 30_000,
   cacheMs: 120_000,

@@ -20,8 +20,9 @@ import type { Neighbour, Neighbourhood } from './neighbourhood.ts'
 import type { SeenEvents } from './seen-events.ts'
 import type { Tree } from './tree.ts'
 
-/** How often who has not said that it has an event is told again; each time after twice as long. */
-const TELL_AGAIN = 5
+/** How often who has not said that it has an event is told again; each time after half as long again as the last. */
+const TELL_AGAIN = 6
+const TELL_AGAIN_FACTOR = 1.5
 /** A report's time that is left for a child: the rest is for its receipts to come back. */
 const CHILD_SHARE = 0.85
 
@@ -216,9 +217,10 @@ export class Dissemination {
       return
     }
     if (!this.#tree.isMade) return
-    // The parent stays if the copy before it came from elsewhere: pulses have made that link, the other is a leftover.
+    // What the pulses have made stays: the other link is a leftover, or there is none and the network has doubled the message.
     const first = event?.from === undefined ? undefined : this.#neighbourhood.get(event.from)
-    const pruned = neighbour.node === this.#tree.parent && first !== undefined && first !== neighbour ? first : neighbour
+    const pruned = this.#tree.holds(neighbour) ? first : neighbour
+    if (pruned === undefined || this.#tree.holds(pruned)) return
     pruned.isEager = false
     this.#state.counts.prunesSent++
     this.#state.send(pruned.node, { type: 'prune' })
@@ -297,7 +299,7 @@ export class Dissemination {
 
   #tellAgainBy(event: LoggedEvent, now: number): void {
     const waitMs = this.#state.settings.announceDelayMs + this.#state.answerMs
-    event.retryAt = now + waitMs * 2 ** event.tries
+    event.retryAt = now + waitMs * TELL_AGAIN_FACTOR ** event.tries
     this.#tellAgainAt = Math.min(this.#tellAgainAt, event.retryAt)
   }
 

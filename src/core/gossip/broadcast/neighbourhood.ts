@@ -19,8 +19,10 @@ export interface Neighbour {
   readonly slot: number
   /** Whether payloads go there unasked. */
   isEager: boolean
-  /** The pulse that it sent last, how far it is from the root by it, and whether it has this node for its parent. */
-  pulse: { readonly root: string; readonly sequence: number; readonly hops: number; readonly isParent: boolean } | undefined
+  /** The pulse that it sent last, when it first came, how far it is from the root by it, and whether it has this node for its parent. */
+  pulse:
+    | { readonly root: string; readonly sequence: number; readonly hops: number; readonly isParent: boolean; readonly at: number }
+    | undefined
 }
 
 interface Request {
