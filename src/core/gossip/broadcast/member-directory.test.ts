@@ -34,7 +34,7 @@ test('a node is no member of its own directory; picks are members', () => {
   directory.delete('a')
   const random = new Random(2)
   const picked = new Set(Array.from({ length: 50 }, () => directory.pick(random)))
-  assert.deepEqual([...picked].sort(), ['b', 'c'])
+  assert.deepEqual(picked, new Set(['b', 'c']))
 })
 
 test('the hash of a name is the same everywhere', () => {

@@ -253,7 +253,7 @@ export class ReceiptCollector {
     const { reportTimeoutMs, maxAsked } = this.#state.settings
     if (report.missing.size === 0 || now >= report.endsAt) {
       this.#reports.delete(key)
-      const missing = [...report.missing.values()].sort()
+      const missing = [...report.missing.values()].sort((a, b) => (a < b ? -1 : 1))
       const { broadcast, of } = report
       return this.#state.emit({ type: 'report', broadcast, reached: of - missing.length, of, missing })
     }
