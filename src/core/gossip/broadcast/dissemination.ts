@@ -11,6 +11,7 @@
  * A graft is first of all a question for the payload. Only who asks its parent, has none, or had to ask for two events in a row makes
  * the link part of the tree by it: a message that got lost is no reason to move.
  */
+import { copyBytes } from '../../lib/bytes.ts'
 import { encodeBroadcastMessage, MAX_IDS } from './broadcast-codec.ts'
 import type { EventId, Gossip, Graft, Ihave } from './broadcast-messages.ts'
 import { Quota, type BroadcastState } from './broadcast-state.ts'
@@ -115,8 +116,11 @@ export class Dissemination {
     if (!this.#seen.add(message, now)) return this.#duplicate(from, neighbour, message, now)
     this.#asked = message.isRepair && wait === 'asked' ? this.#asked + 1 : 0
     if (neighbour !== undefined && !message.isRepair) neighbour.isEager = true
-    this.#state.emit({ type: 'deliver', origin: message.originNode, payload: message.payload, hops: message.hops + 1 })
-    const { origin, sequence, originNode, payload, hops } = message
+    const { origin, sequence, originNode, hops } = message
+    // The message may lie in a buffer that is large or used again.
+    const payload = copyBytes(message.payload)
+    // Of a former life of this node nothing is news to it.
+    if (originNode !== this.#state.node) this.#state.emit({ type: 'deliver', origin: originNode, payload, hops: hops + 1 })
     const reportAt = message.reportMs === undefined ? undefined : now + message.reportMs
     this.#take({ origin, sequence, originNode, payload, hops: hops + 1, from, reportAt }, now)
   }

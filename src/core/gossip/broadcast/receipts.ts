@@ -18,6 +18,7 @@ import { eventKey, type LoggedEvent } from './message-log.ts'
 
 interface Unacknowledged {
   readonly message: Receipts
+  readonly sentAt: number
   resendAt: number
   resends: number
 }
@@ -168,7 +169,7 @@ export class ReceiptCollector {
     if (relayed?.to !== from) return
     const sent = relayed.unacknowledged.get(part)
     if (sent === undefined) return
-    if (sent.resends === 0) this.#state.noticeRoundTrip(now - (sent.resendAt - this.#state.answerMs))
+    if (sent.resends === 0) this.#state.noticeRoundTrip(now - sent.sentAt)
     relayed.unacknowledged.delete(part)
   }
 
@@ -230,7 +231,7 @@ export class ReceiptCollector {
       const isLast = at + MAX_RECEIPTS >= hashes.length
       const part = ++relayed.parts
       const message: Receipts = { type: 'receipts', ...pick(relayed.id), part, isLast, hashes: hashes.slice(at, at + MAX_RECEIPTS) }
-      relayed.unacknowledged.set(part, { message, resendAt: now + this.#state.answerMs, resends: 0 })
+      relayed.unacknowledged.set(part, { message, sentAt: now, resendAt: now + this.#state.answerMs, resends: 0 })
       this.#state.send(relayed.to, message)
     }
   }
