@@ -36,7 +36,7 @@ export class BroadcastMachine {
 
   constructor(options: BroadcastOptions) {
     const state = new BroadcastState(options)
-    assert(utf8Encode(options.node).length <= MAX_NODE_BYTES, 'a name that fits into a message')
+    assert(isName(options.node), 'a name that fits into a message')
     assert(state.settings.maxPayloadBytes <= MAX_EVENT_BYTES, 'no larger payloads than are decoded')
     this.#state = state
     const nonce = options.random.fork('origin')
@@ -49,7 +49,7 @@ export class BroadcastMachine {
         this.#tree.linked(neighbour)
         this.#antiEntropy.linked(neighbour, now)
       },
-      unlinked: (neighbour) => this.#tree.unlinked(neighbour),
+      unlinked: (neighbour, now) => this.#tree.unlinked(neighbour, now),
     })
     this.#tree = new Tree(state, this.#neighbourhood)
     this.#seen = new SeenEvents(state)
@@ -92,6 +92,7 @@ export class BroadcastMachine {
       case 'message':
         return this.#bytes(input.from, input.bytes, now)
       case 'member-up':
+        if (!isName(input.node)) return this.#state.emit({ type: 'refused', from: input.node, reason: 'a name that fits into no message' })
         if (!this.#state.members.add(input.node)) return
         this.#neighbourhood.memberUp(input.node, now)
         return this.#tree.noticeChange(now)
@@ -205,4 +206,9 @@ export class BroadcastMachine {
         return this.#dissemination.wanted([message], from, true, now)
     }
   }
+}
+
+/** A UTF-16 unit takes three bytes at most, so that most names need no encoding to be judged. */
+function isName(node: string): boolean {
+  return 3 * node.length <= MAX_NODE_BYTES || utf8Encode(node).length <= MAX_NODE_BYTES
 }

@@ -6,7 +6,7 @@ import type { BroadcastMessageType } from './broadcast-messages.ts'
 
 /** What the machine is told. */
 export type BroadcastInput =
-  /** Bytes of another machine's `send` came in. */
+  /** Bytes of another machine's `send` came in; nothing of them is kept. */
   | { type: 'message'; from: string; bytes: Uint8Array }
   /** A member that speaks this protocol is there. */
   | { type: 'member-up'; node: string }
@@ -19,7 +19,7 @@ export type BroadcastInput =
 export type BroadcastOutput =
   /** Bytes for another member; they may be lost, delayed, doubled or reordered. */
   | { type: 'send'; to: string; bytes: Uint8Array }
-  /** An event of another member, once each; `payload` is a view into the message that it came in. */
+  /** An event of another member, once each; nobody changes `payload`. */
   | { type: 'deliver'; origin: string; payload: Uint8Array; hops: number }
   /** Who has an event that a report was wanted of: `reached` of `of` other members, without the origin. */
   | { type: 'report'; broadcast: number; reached: number; of: number; missing: readonly string[] }
@@ -37,7 +37,7 @@ export interface BroadcastSettings {
   readonly requestTimeoutMs: number
   /** How long ids gather before they are announced, ms. More: fewer messages, later repair. */
   readonly announceDelayMs: number
-  /** The longest wait for a payload that was announced, ms; the round trip shortens it. */
+  /** The longest wait for a payload that was announced, unless 2.5 round trips are longer, ms; experience shortens it. */
   readonly patienceMs: number
   /** The round trip assumed before one was measured, ms. */
   readonly firstRoundTripMs: number
@@ -47,8 +47,6 @@ export interface BroadcastSettings {
   readonly pulseIntervalMs: number
   /** How soon after a change of the members it does, ms, and four times that between two pulses. */
   readonly pulseDelayMs: number
-  /** A parent is left for a neighbour that is this many hops nearer to the root. */
-  readonly hopsBetter: number
   /** When a report is given at the latest, ms. */
   readonly reportTimeoutMs: number
   /** How long a gap in an origin's numbers is looked for, ms. */
@@ -96,7 +94,6 @@ export const DEFAULT_BROADCAST_SETTINGS: BroadcastSettings = {
   antiEntropyMs: 1000,
   pulseIntervalMs: 15_000,
   pulseDelayMs: 500,
-  hopsBetter: 2,
   reportTimeoutMs: 3000,
   gapTimeoutMs: 30_000,
   cacheMs: 120_000,

@@ -11,6 +11,7 @@
  * A graft is first of all a question for the payload. Only who asks its parent, has none, or had to ask for two events in a row makes
  * the link part of the tree by it: a message that got lost is no reason to move.
  */
+import { copyBytes } from '../../lib/bytes.ts'
 import { encodeBroadcastMessage, MAX_IDS } from './broadcast-codec.ts'
 import type { EventId, Gossip, Graft, Ihave } from './broadcast-messages.ts'
 import { Quota, type BroadcastState } from './broadcast-state.ts'
@@ -20,8 +21,9 @@ import type { Neighbour, Neighbourhood } from './neighbourhood.ts'
 import type { SeenEvents } from './seen-events.ts'
 import type { Tree } from './tree.ts'
 
-/** How often who has not said that it has an event is told again; each time after twice as long. */
-const TELL_AGAIN = 5
+/** How often who has not said that it has an event is told again; each time after half as long again as the last. */
+const TELL_AGAIN = 6
+const TELL_AGAIN_FACTOR = 1.5
 /** A report's time that is left for a child: the rest is for its receipts to come back. */
 const CHILD_SHARE = 0.85
 
@@ -114,8 +116,11 @@ export class Dissemination {
     if (!this.#seen.add(message, now)) return this.#duplicate(from, neighbour, message, now)
     this.#asked = message.isRepair && wait === 'asked' ? this.#asked + 1 : 0
     if (neighbour !== undefined && !message.isRepair) neighbour.isEager = true
-    this.#state.emit({ type: 'deliver', origin: message.originNode, payload: message.payload, hops: message.hops + 1 })
-    const { origin, sequence, originNode, payload, hops } = message
+    const { origin, sequence, originNode, hops } = message
+    // The message may lie in a buffer that is large or used again.
+    const payload = copyBytes(message.payload)
+    // Of a former life of this node nothing is news to it.
+    if (originNode !== this.#state.node) this.#state.emit({ type: 'deliver', origin: originNode, payload, hops: hops + 1 })
     const reportAt = message.reportMs === undefined ? undefined : now + message.reportMs
     this.#take({ origin, sequence, originNode, payload, hops: hops + 1, from, reportAt }, now)
   }
@@ -216,9 +221,10 @@ export class Dissemination {
       return
     }
     if (!this.#tree.isMade) return
-    // The parent stays if the copy before it came from elsewhere: pulses have made that link, the other is a leftover.
+    // What the pulses have made stays: the other link is a leftover, or there is none and the network has doubled the message.
     const first = event?.from === undefined ? undefined : this.#neighbourhood.get(event.from)
-    const pruned = neighbour.node === this.#tree.parent && first !== undefined && first !== neighbour ? first : neighbour
+    const pruned = this.#tree.holds(neighbour) ? first : neighbour
+    if (pruned === undefined || this.#tree.holds(pruned)) return
     pruned.isEager = false
     this.#state.counts.prunesSent++
     this.#state.send(pruned.node, { type: 'prune' })
@@ -297,7 +303,7 @@ export class Dissemination {
 
   #tellAgainBy(event: LoggedEvent, now: number): void {
     const waitMs = this.#state.settings.announceDelayMs + this.#state.answerMs
-    event.retryAt = now + waitMs * 2 ** event.tries
+    event.retryAt = now + waitMs * TELL_AGAIN_FACTOR ** event.tries
     this.#tellAgainAt = Math.min(this.#tellAgainAt, event.retryAt)
   }
 

@@ -19,6 +19,7 @@ interface MissingEvent {
   readonly announcedAt: number
   dueAt: number
   asked: number
+  askedAt: number
 }
 
 /** Members remembered to have one event. */
@@ -61,7 +62,7 @@ export class MissingEvents {
         return
       }
       this.#owed.set(from, owed + 1)
-      missing = { id, announcers: [from], first: from, announcedAt: now, dueAt: now + this.#patienceMs(), asked: 0 }
+      missing = { id, announcers: [from], first: from, announcedAt: now, dueAt: now + this.#patienceMs(), asked: 0, askedAt: now }
       this.#missing.set(key, missing)
     } else if (!missing.announcers.includes(from) && missing.announcers.length < MAX_ANNOUNCERS) {
       // Who was not asked yet comes before those who were.
@@ -80,6 +81,7 @@ export class MissingEvents {
     }
     this.#delete(key, missing)
     const wasAsked = missing.asked > 0
+    if (missing.asked === 1 && missing.announcers.at(-1) === from) this.#state.noticeRoundTrip(now - missing.askedAt)
     // Asked for too early: it came from one that had not been asked.
     if (!wasAsked || (missing.asked === 1 && missing.announcers.at(-1) !== from)) this.#noticeLag(now - missing.announcedAt)
     return wasAsked ? 'asked' : 'unasked'
@@ -108,6 +110,7 @@ export class MissingEvents {
         }
         missing.announcers.push(to)
         missing.asked++
+        missing.askedAt = now
         missing.dueAt = now + this.#state.answerMs * 1.5 ** Math.max(0, missing.asked - QUICK_QUESTIONS)
         let ids = open.get(to)
         if (ids === undefined || ids.length >= MAX_IDS) {
@@ -123,8 +126,7 @@ export class MissingEvents {
   }
 
   #patienceMs(): number {
-    const usual = Math.max(this.#state.answerMs, this.#lagMs + 4 * this.#lagDeviationMs)
-    return Math.min(usual, this.#state.settings.patienceMs)
+    return Math.max(this.#state.answerMs, Math.min(this.#lagMs + 4 * this.#lagDeviationMs, this.#state.settings.patienceMs))
   }
 
   #noticeLag(ms: number): void {

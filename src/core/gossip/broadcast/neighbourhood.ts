@@ -17,10 +17,13 @@ export interface Neighbour {
   readonly node: string
   /** Its place in sets of neighbours, 0 to 31. */
   readonly slot: number
+  readonly since: number
   /** Whether payloads go there unasked. */
   isEager: boolean
-  /** The pulse that it sent last, how far it is from the root by it, and whether it has this node for its parent. */
-  pulse: { readonly root: string; readonly sequence: number; readonly hops: number; readonly isParent: boolean } | undefined
+  /** The pulse that it sent last, when it first came, how far it is from the root by it, and whether it has this node for its parent. */
+  pulse:
+    | { readonly root: string; readonly sequence: number; readonly hops: number; readonly isParent: boolean; readonly at: number }
+    | undefined
 }
 
 interface Request {
@@ -38,6 +41,8 @@ export interface NeighbourhoodEvents {
 const RING_SLOTS = 2
 /** Members that are looked at to find one that can be asked. */
 const PICKS = 8
+/** A refusal by the next of the ring is respected for so many pauses. */
+const RING_PAUSES = 20
 
 export class Neighbourhood {
   readonly #state: BroadcastState
@@ -47,6 +52,8 @@ export class Neighbourhood {
   readonly #quota: Quota
   #slots = 0
   #fillAt = Infinity
+  /** The next of the ring had no room, so that it is not asked again before. */
+  #ringAt = -Infinity
 
   constructor(state: BroadcastState, events: NeighbourhoodEvents) {
     const { activeView, viewSlack, maxRequestsPerSec } = state.settings
@@ -98,12 +105,17 @@ export class Neighbourhood {
   }
 
   handleRequest(from: string, wish: Wish, now: number): void {
-    if (!this.#neighbours.has(from)) {
+    const neighbour = this.#neighbours.get(from)
+    if (neighbour === undefined) {
       if (!this.#quota.take(from, now)) {
         this.#state.dropped.requests++
         return
       }
       if (!this.#makeRoom(from, wish, now)) return this.#state.send(from, { type: 'refuse' })
+      this.#link(from, now)
+    } else if (neighbour.pulse !== undefined && now - neighbour.since > this.#state.settings.requestTimeoutMs) {
+      // It has lost what it knew, or thinks that it has lost this node: it is told all as for the first time.
+      this.#unlink(neighbour, now)
       this.#link(from, now)
     }
     this.#requests.delete(from)
@@ -127,6 +139,7 @@ export class Neighbourhood {
     const request = this.#requests.get(from)
     if (request === undefined) return
     this.#requests.delete(from)
+    if (request.wish === 'ring') this.#ringAt = now + RING_PAUSES * this.#state.settings.settleMs
     this.#fillBy(now + this.#pauseMs())
   }
 
@@ -154,10 +167,14 @@ export class Neighbourhood {
 
   /** Asks the next of the ring, and others until there are enough; again after a while, as long as there are not. */
   #fill(now: number): void {
+    this.#fillAt = Infinity
     const { activeView, requestTimeoutMs } = this.#state.settings
     for (const [node, { sentAt }] of this.#requests) if (now - sentAt >= requestTimeoutMs) this.#requests.delete(node)
     const { successor } = this.#state.members
-    if (successor !== undefined && this.#needsSuccessor() && !this.#requests.has(successor)) this.#ask(successor, 'ring', now)
+    if (successor !== undefined && this.#needsSuccessor() && !this.#requests.has(successor)) {
+      if (now >= this.#ringAt) this.#ask(successor, 'ring', now)
+      else this.#fillBy(this.#ringAt)
+    }
     const wish = this.size === 0 ? 'lonely' : 'more'
     // Half of them at a time: others ask this node meanwhile.
     for (let wanted = Math.ceil((activeView - this.size - this.#requests.size) / 2); wanted > 0; wanted--) {
@@ -166,8 +183,7 @@ export class Neighbourhood {
       this.#ask(node, wish, now)
     }
     if (this.size > this.#most() + RING_SLOTS) this.#dropOne(now)
-    this.#fillAt = Infinity
-    if (this.#requests.size > 0) this.#fillBy(now + requestTimeoutMs)
+    if (this.#requests.size > 0 || this.size < Math.min(activeView, this.#state.members.size)) this.#fillBy(now + requestTimeoutMs)
   }
 
   #needsSuccessor(): boolean {
@@ -230,7 +246,7 @@ export class Neighbourhood {
 
   #link(node: string, now: number): Neighbour {
     const slot = 31 - Math.clz32(~this.#slots & -~this.#slots)
-    const neighbour: Neighbour = { node, slot, isEager: false, pulse: undefined }
+    const neighbour: Neighbour = { node, slot, since: now, isEager: false, pulse: undefined }
     this.#slots |= 1 << slot
     this.#neighbours.set(node, neighbour)
     this.#events.linked(neighbour, now)

@@ -18,6 +18,7 @@ import { eventKey, type LoggedEvent } from './message-log.ts'
 
 interface Unacknowledged {
   readonly message: Receipts
+  readonly sentAt: number
   resendAt: number
   resends: number
 }
@@ -168,7 +169,7 @@ export class ReceiptCollector {
     if (relayed?.to !== from) return
     const sent = relayed.unacknowledged.get(part)
     if (sent === undefined) return
-    if (sent.resends === 0) this.#state.noticeRoundTrip(now - (sent.resendAt - this.#state.answerMs))
+    if (sent.resends === 0) this.#state.noticeRoundTrip(now - sent.sentAt)
     relayed.unacknowledged.delete(part)
   }
 
@@ -230,7 +231,7 @@ export class ReceiptCollector {
       const isLast = at + MAX_RECEIPTS >= hashes.length
       const part = ++relayed.parts
       const message: Receipts = { type: 'receipts', ...pick(relayed.id), part, isLast, hashes: hashes.slice(at, at + MAX_RECEIPTS) }
-      relayed.unacknowledged.set(part, { message, resendAt: now + this.#state.answerMs, resends: 0 })
+      relayed.unacknowledged.set(part, { message, sentAt: now, resendAt: now + this.#state.answerMs, resends: 0 })
       this.#state.send(relayed.to, message)
     }
   }
@@ -253,7 +254,7 @@ export class ReceiptCollector {
     const { reportTimeoutMs, maxAsked } = this.#state.settings
     if (report.missing.size === 0 || now >= report.endsAt) {
       this.#reports.delete(key)
-      const missing = [...report.missing.values()].sort()
+      const missing = [...report.missing.values()].sort((a, b) => (a < b ? -1 : 1))
       const { broadcast, of } = report
       return this.#state.emit({ type: 'report', broadcast, reached: of - missing.length, of, missing })
     }

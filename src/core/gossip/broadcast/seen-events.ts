@@ -28,6 +28,7 @@ export class SeenEvents {
   #hash = 0
   /** Until a neighbour has said what there was before, whatever comes first of an origin is taken for its first. */
   #isNew = true
+  #evictedAt = -Infinity
 
   constructor(state: BroadcastState) {
     this.#state = state
@@ -59,7 +60,9 @@ export class SeenEvents {
   /** Notes an event; false when it was here before. */
   add({ origin, sequence }: EventId, now: number): boolean {
     const { maxAhead } = this.#state.settings
-    const known = this.#use(origin, this.#isNew ? sequence - 1 : Math.max(0, sequence - 1 - maxAhead), now)
+    // An origin that is not known may also be one that had to be forgotten: its past must not come again.
+    const hasPast = this.#isNew || now - this.#evictedAt <= 2 * this.#state.settings.cacheMs
+    const known = this.#use(origin, hasPast ? sequence - 1 : Math.max(0, sequence - 1 - maxAhead), now)
     if (sequence <= known.upTo || known.ahead.has(sequence)) return false
     if (known.ahead.size === 0) known.gapSince = now
     known.ahead.add(sequence)
@@ -131,6 +134,7 @@ export class SeenEvents {
           break
         }
         this.#state.dropped.evictedOrigins++
+        this.#evictedAt = now
       }
       known = { key, upTo, ahead: new Set(), aheadHash: 0, hash: 0, usedAt: now, gapSince: now }
       this.#origins.set(key, known)

@@ -3,13 +3,13 @@
  *
  * The member whose name has the least hash is the root; as all know all members, all agree on it without a vote. From time to time, and
  * soon after members came or went, it sends a pulse, a few bytes, to its neighbours, and each node passes the first of a number on to all
- * of its own: whom it came from is its parent, and the copy that goes back there says so. A link is eager where one end is the parent of
- * the other; all other links are lazy. Each link carries one pulse each way, so that both ends know. That is Plumtree's first flood, done
- * with twenty bytes in place of an event, and it makes a tree whose paths are the quickest from the root. As Plumtree (§3.8) a node leaves
- * its parent for a neighbour that turns out to be some hops nearer. All origins share the tree.
+ * of its own. A little later it chooses its parent among those from whom it heard: fewest hops from the root, then the parent it has, then
+ * who was first; and tells it. A link is eager where one end is the parent of the other; all others become lazy. That is Plumtree's first
+ * flood, done with some bytes in place of an event, and with its optimisation by hops (§3.8) done beforehand. All origins share the tree.
  *
- * Losses leave links whose ends disagree, and nodes without a parent. Events get through all the same (`dissemination.ts`), mend what
- * they meet by grafts and prunes, and the next pulse makes all anew.
+ * A parent's hops are always fewer than those that its child has told the others, so that parents never form a circle. Losses leave links
+ * whose ends disagree, and nodes without a parent. Events get through all the same (`dissemination.ts`), mend what they meet by grafts
+ * and prunes, and the next pulse makes all anew.
  */
 import type { Pulse } from './broadcast-messages.ts'
 import type { BroadcastState } from './broadcast-state.ts'
@@ -27,6 +27,10 @@ export class Tree {
   #parent: string | undefined
   #pulsedAt = -Infinity
   #pulseAt = Infinity
+  /** When the parent is chosen among those whose pulses came. */
+  #chooseAt = Infinity
+  /** When the links that no pulse has made part of the tree become lazy. */
+  #trimAt = Infinity
   #changed = false
 
   constructor(state: BroadcastState, neighbourhood: Neighbourhood) {
@@ -43,12 +47,19 @@ export class Tree {
     return this.#parent
   }
 
+  /** Whether the link is one of a parent and its child, by the newest pulse. */
+  holds({ node, pulse }: Neighbour): boolean {
+    return node === this.#parent || (pulse?.isParent === true && this.#isCurrent(pulse))
+  }
+
   nextDeadline(): number {
-    return this.#pulseAt
+    return Math.min(this.#pulseAt, this.#chooseAt, this.#trimAt)
   }
 
   handleTimeout(now: number): void {
     if (now >= this.#pulseAt) this.#sendPulse(now)
+    if (now >= this.#chooseAt) this.#choose(now)
+    if (now >= this.#trimAt) this.#trim()
   }
 
   /** Members came or went, or links did: the root pulses soon, others do not. */
@@ -68,73 +79,73 @@ export class Tree {
   }
 
   linked(neighbour: Neighbour): void {
-    if (this.#pulse !== undefined) this.#sendTo(neighbour)
+    if (this.#pulse !== undefined) this.#tell(neighbour, false)
   }
 
-  /** Without its parent a node hangs itself on the neighbour next to the root, if one was no farther than itself: it cannot be below. */
-  unlinked({ node }: Neighbour): void {
+  /** Without its parent a node takes the next best at once. */
+  unlinked({ node }: Neighbour, now: number): void {
     if (node !== this.#parent) return
     this.#parent = undefined
-    const own = this.#pulse
-    if (own === undefined) return
-    let best: Neighbour | undefined
-    for (const neighbour of this.#neighbourhood.values()) {
-      const { pulse } = neighbour
-      if (pulse === undefined || pulse.root !== own.root || pulse.sequence !== own.sequence || pulse.hops > own.hops) continue
-      if (best?.pulse === undefined || pulse.hops < best.pulse.hops) best = neighbour
-    }
-    if (best === undefined) return
-    this.#parent = best.node
-    best.isEager = true
-    this.#state.counts.graftsSent++
-    this.#state.send(best.node, { type: 'graft', isLink: true, ids: [] })
+    if (this.#chooseAt === Infinity) this.#choose(now)
   }
 
   handlePulse(neighbour: Neighbour, { root, sequence, hops, isParent }: Pulse, now: number): void {
     const { pulse } = neighbour
     // Messages overtake each other: who has chosen this node in a pulse takes it back by a prune, not by an older copy of the pulse.
-    const isChild = isParent || (pulse?.isParent === true && pulse.root === root && pulse.sequence === sequence)
-    neighbour.pulse = { root, sequence, hops, isParent: isChild }
+    const isSame = pulse?.root === root && pulse.sequence === sequence
+    neighbour.pulse = { root, sequence, hops, isParent: isParent || (isSame && pulse.isParent), at: isSame ? pulse.at : now }
     if (root === this.#state.node && sequence > this.#sequence) return this.#continueFrom(sequence, now)
     const order = this.#compare(root, sequence)
-    if (order < 0) return
     if (order > 0) {
       if (!this.#state.members.has(root)) return
-      this.#isMade = true
       this.#pulse = { root, sequence, hops: hops + 1 }
-      this.#parent = neighbour.node
-      neighbour.isEager = true
-      for (const each of this.#neighbourhood.values()) this.#sendTo(each)
-      return
+      for (const each of this.#neighbourhood.values()) if (each !== neighbour) this.#tell(each, false)
+      this.#chooseAt = now + this.#state.answerMs
+      this.#trimAt = Infinity
+    } else if (order === 0) {
+      if (neighbour.pulse.isParent) neighbour.isEager = true
+      if (this.#parent === undefined && this.#chooseAt === Infinity) this.#choose(now)
     }
-    if (isChild) neighbour.isEager = true
-    else if (neighbour.node !== this.#parent) {
-      if (this.#pulse !== undefined && root !== this.#state.node && this.#isBetter(hops)) this.#moveTo(neighbour, hops)
-      else neighbour.isEager = false
+  }
+
+  #choose(now: number): void {
+    this.#chooseAt = Infinity
+    const own = this.#pulse
+    if (own === undefined || own.root === this.#state.node) return
+    let best: Pulsed | undefined
+    for (const neighbour of this.#neighbourhood.values()) {
+      if (!hasPulse(neighbour) || !this.#isCurrent(neighbour.pulse) || neighbour.pulse.hops >= own.hops) continue
+      if (best === undefined || this.#isBetter(neighbour, best)) best = neighbour
     }
+    if (best === undefined) return
+    this.#parent = best.node
+    best.isEager = true
+    this.#tell(best, true)
+    // The children's choices are still on their way.
+    this.#trimAt = now + 2 * this.#state.answerMs
+  }
+
+  /** By hops, then the present parent, then who was first. */
+  #isBetter(a: Pulsed, b: Pulsed): boolean {
+    if (a.pulse.hops !== b.pulse.hops) return a.pulse.hops < b.pulse.hops
+    if (a.node === this.#parent || b.node === this.#parent) return a.node === this.#parent
+    return a.pulse.at < b.pulse.at
+  }
+
+  #trim(): void {
+    this.#trimAt = Infinity
+    this.#isMade = true
+    for (const neighbour of this.#neighbourhood.values()) if (!this.holds(neighbour)) neighbour.isEager = false
+  }
+
+  #isCurrent({ root, sequence }: { readonly root: string; readonly sequence: number }): boolean {
+    return this.#pulse !== undefined && root === this.#pulse.root && sequence === this.#pulse.sequence
   }
 
   /** The others still have a pulse of a former life of this node: its own have to be newer. */
   #continueFrom(sequence: number, now: number): void {
     this.#sequence = sequence
     this.noticeChange(now)
-  }
-
-  #isBetter(hops: number): boolean {
-    return this.#parent === undefined || hops + 1 + this.#state.settings.hopsBetter <= (this.#pulse?.hops ?? 0)
-  }
-
-  #moveTo(neighbour: Neighbour, hops: number): void {
-    if (this.#pulse === undefined) return
-    const before = this.#parent === undefined ? undefined : this.#neighbourhood.get(this.#parent)
-    this.#pulse = { ...this.#pulse, hops: hops + 1 }
-    this.#parent = neighbour.node
-    neighbour.isEager = true
-    this.#sendTo(neighbour)
-    if (before === undefined) return
-    before.isEager = false
-    this.#state.counts.prunesSent++
-    this.#state.send(before.node, { type: 'prune' })
   }
 
   /** Above 0 when a pulse is newer than the one here: of a root with a lesser hash, or of the same and later. */
@@ -159,13 +170,19 @@ export class Tree {
     this.#pulseAt = now + (this.#changed ? 4 * this.#state.settings.pulseDelayMs : this.#state.settings.pulseIntervalMs)
     this.#changed = false
     this.#parent = undefined
-    this.#isMade = true
     this.#pulse = { root: this.#state.node, sequence: ++this.#sequence, hops: 0 }
-    for (const neighbour of this.#neighbourhood.values()) this.#sendTo(neighbour)
+    for (const neighbour of this.#neighbourhood.values()) this.#tell(neighbour, false)
+    this.#chooseAt = Infinity
+    this.#trimAt = now + 3 * this.#state.answerMs
   }
 
-  #sendTo(neighbour: Neighbour): void {
-    const { root, sequence, hops } = this.#pulse as { root: string; sequence: number; hops: number }
-    this.#state.send(neighbour.node, { type: 'pulse', root, sequence, hops, isParent: neighbour.node === this.#parent })
+  #tell({ node }: Neighbour, isParent: boolean): void {
+    if (this.#pulse !== undefined) this.#state.send(node, { type: 'pulse', ...this.#pulse, isParent })
   }
+}
+
+type Pulsed = Neighbour & { readonly pulse: NonNullable<Neighbour['pulse']> }
+
+function hasPulse(neighbour: Neighbour): neighbour is Pulsed {
+  return neighbour.pulse !== undefined
 }
