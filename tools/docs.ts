@@ -33,8 +33,14 @@ async function cliPage(): Promise<string> {
     '# Command line',
     NOTE,
     'Exit codes: 0 done, 1 failed, 2 usage, 3 some members failed, 4 cannot reach the agent, 130 interrupted. With `--json` a command writes JSON to standard output, also for an error; what the codes of errors mean is in [errors.md](errors.md). Progress goes to standard error.',
-    ...program.commands.flatMap((command) => (command.commands.length > 0 ? command.commands : [command])).map(commandText),
+    ...program.commands.flatMap(withSubcommands).map(commandText),
   ].join('\n\n')
+}
+
+/** A command that only gathers others, and so has no options, is no entry of its own. */
+function withSubcommands(command: Command): readonly Command[] {
+  if (command.commands.length === 0) return [command]
+  return command.options.length > 0 ? [command, ...command.commands] : command.commands
 }
 
 function commandText(command: Command): string {

@@ -293,6 +293,13 @@ export const ERRORS = {
     exitCode: 1,
     isRetryable: true,
   },
+  'state-key-not-found': {
+    message: 'The state of {node} has no key {key}.',
+    advice: 'List what it has with: polycast state get {node}',
+    status: 404,
+    exitCode: 1,
+    isRetryable: false,
+  },
   'selector-empty': {
     message: 'The selector {selector} matches no live member.',
     advice: 'List the members and their tags with: polycast members',

@@ -1,6 +1,6 @@
 /** `polycast agent`: the flags of the agent's options, and the agent itself. */
 import type { Command } from 'commander'
-import type { Exit } from './program.ts'
+import type { Exit } from './command.ts'
 
 /** Adds flags and action. */
 export async function addAgent(command: Command, exit: Exit): Promise<void> {

@@ -1,60 +1,16 @@
 /** The commands as processes of their own, against the API of a node on the fake cluster. */
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
-import type { ChildProcess } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import test from 'node:test'
 
 const { TestApi } = await import('../agent/http/test-api.ts')
+const { jsonLines, run, start } = await import('./test-cli.ts')
 const { until } = await import('../agent/deliveries/test-time.ts')
 const { URL_A } = await import('../agent/deliveries/test-bed.ts')
-type Api = Awaited<ReturnType<typeof TestApi.open>>
 
-const MAIN = join(import.meta.dirname, 'main.js')
 const KIB = 1024
-
-interface Result {
-  code: number | null
-  stdout: string
-  stderr: string
-}
-
-interface Running {
-  readonly child: ChildProcess
-  readonly result: Promise<Result>
-  /** What standard error has so far. */
-  stderr(): string
-}
-
-function start(api: Api, args: string[], environment: NodeJS.ProcessEnv = {}): Running {
-  const child = spawn(process.execPath, [MAIN, ...args], {
-    env: { ...process.env, POLYCAST_API: `http://127.0.0.1:${api.port}`, ...environment },
-  })
-  const out: Buffer[] = []
-  const err: Buffer[] = []
-  child.stdout.on('data', (piece: Buffer) => out.push(piece))
-  child.stderr.on('data', (piece: Buffer) => err.push(piece))
-  const text = (pieces: Buffer[]): string => Buffer.concat(pieces).toString()
-  const result = new Promise<Result>((resolve) => {
-    child.on('close', (code) => {
-      resolve({ code, stdout: text(out), stderr: text(err) })
-    })
-  })
-  return { child, result, stderr: () => text(err) }
-}
-
-function run(api: Api, ...args: string[]): Promise<Result> {
-  return start(api, args).result
-}
-
-function jsonLines(text: string): { event: string; [key: string]: unknown }[] {
-  return text
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line) as { event: string })
-}
 
 test('get writes a URL to a file, to standard output, or keeps it', async (t) => {
   const api = await TestApi.open(t, ['n1', 'seed1'])
@@ -262,7 +218,8 @@ test('no command but agent loads anything of the agent before something failed',
     for (const [, specifier = ''] of text.matchAll(/^(?:import|export) [^'"\n(]*['"](\.[^'"]+)['"]/gm))
       await walk(join(file, '..', specifier))
   }
-  for (const name of ['main', 'get', 'send', 'content', 'delivery', 'members']) await walk(join(import.meta.dirname, `${name}.js`))
+  for (const name of ['main', 'get', 'send', 'content', 'delivery', 'members', 'cluster', 'messages', 'state', 'keys'])
+    await walk(join(import.meta.dirname, `${name}.js`))
   assert.deepEqual(
     [...seen].filter((file) => !file.startsWith(import.meta.dirname)),
     [],

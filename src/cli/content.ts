@@ -1,9 +1,8 @@
 /** `polycast content`: what a node holds. */
 import type { ContentInfo } from '../agent/data-plane/data-plane.ts'
 import type { ContentList, GcResult, VerifyResult } from '../agent/http/api.ts'
-import { Context } from './context.ts'
+import { withContext } from './context.ts'
 import type { CommonOptions } from './context.ts'
-import { failure } from './failure.ts'
 import { count, formatBytes, formatTable, formatTime, printable, shortId } from './format.ts'
 
 /** `content ls`. */
@@ -115,25 +114,4 @@ function pathOf(id: string): string {
 function stateText({ state, haveBytes, totalBytes }: ContentInfo): string {
   if (state === 'complete') return 'complete'
   return totalBytes === undefined || totalBytes === 0 ? 'partial' : `${Math.floor((haveBytes / totalBytes) * 100)} %`
-}
-
-async function withContext(options: CommonOptions, run: (context: Context) => Promise<number>): Promise<number> {
-  const context = await Context.open(options)
-  try {
-    return await Promise.race([run(context), interruption(context)])
-  } finally {
-    context.close()
-  }
-}
-
-function interruption(context: Context): Promise<never> {
-  return new Promise((_resolve, reject) => {
-    context.interrupted.addEventListener(
-      'abort',
-      () => {
-        failure('cancelled', { reason: 'Ctrl-C' }).then(reject, reject)
-      },
-      { once: true },
-    )
-  })
 }

@@ -1,6 +1,7 @@
 /** What every command works with: the API, where its output goes, and how it is interrupted. */
 import type { Readable } from 'node:stream'
 import { ApiClient, DEFAULT_API } from './api-client.ts'
+import { failure } from './failure.ts'
 import { LiveLines } from './live-lines.ts'
 
 /** The options that every command has. */
@@ -71,4 +72,26 @@ export class Context {
       if (!process.stdout.write(piece)) await new Promise((resolve) => process.stdout.once('drain', resolve))
     }
   }
+}
+
+/** Runs a command that Ctrl-C simply ends; gives its exit code. */
+export async function withContext(options: CommonOptions, run: (context: Context) => Promise<number>): Promise<number> {
+  const context = await Context.open(options)
+  try {
+    return await Promise.race([run(context), interruption(context)])
+  } finally {
+    context.close()
+  }
+}
+
+function interruption(context: Context): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    context.interrupted.addEventListener(
+      'abort',
+      () => {
+        failure('cancelled', { reason: 'Ctrl-C' }).then(reject, reject)
+      },
+      { once: true },
+    )
+  })
 }

@@ -65,3 +65,9 @@ export function shortId(id: string): string {
 export function count(number: number, noun: string): string {
   return `${number} ${noun}${number === 1 ? '' : 's'}`
 }
+
+/** A round-trip time: `0.24 ms`, `12.5 ms`, `3.4 s`. */
+export function formatRtt(ms: number): string {
+  if (ms >= 1000) return formatDuration(ms)
+  return `${ms.toFixed(ms < 10 ? 2 : 1)} ms`
+}

@@ -1,12 +1,12 @@
 /**
- * The one table of commands: names, flags, help. What a command does is loaded when it runs, so that `polycast get` starts
+ * The one table of commands (those of the cluster are in program-gossip.ts): names, flags, help. What a command does is loaded when it runs, so that `polycast get` starts
  * without the agent.
  */
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
-
-/** Says with which exit code the command ended. */
-export type Exit = (code: number) => void
+import { collect, common } from './command.ts'
+import type { Exit } from './command.ts'
+import { addCluster, addMessages } from './program-gossip.ts'
 
 /** The program, ready to parse; `withAgent` adds the flags of `agent`, which need the table of its options. */
 export async function createProgram(exit: Exit, withAgent: boolean): Promise<Command> {
@@ -22,10 +22,8 @@ export async function createProgram(exit: Exit, withAgent: boolean): Promise<Com
   addSend(program, exit)
   addContent(program, exit)
   addDelivery(program, exit)
-  common(program.command('members').description('list the members of the cluster')).action(async (options: object) => {
-    const { members } = await import('./members.ts')
-    exit(await members(options))
-  })
+  addCluster(program, exit)
+  addMessages(program, exit)
   const agent = program.command('agent').description('run a node in the foreground')
   if (withAgent) {
     const { addAgent } = await import('./agent.ts')
@@ -129,15 +127,4 @@ function addDelivery(program: Command, exit: Exit): void {
       exit(await cancelDelivery(id, options))
     },
   )
-}
-
-/** What every command has. */
-function common(command: Command): Command {
-  return command
-    .option('--api <url>', 'the agent to talk to (POLYCAST_API; http://127.0.0.1:7948)')
-    .option('--json', 'JSON: one document, or one a line for what goes on')
-}
-
-function collect(value: string, before: string[] | undefined): string[] {
-  return [...(before ?? []), value]
 }

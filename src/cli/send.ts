@@ -6,6 +6,7 @@ import type { SendOrder } from '../agent/deliveries/deliveries.ts'
 import { Context } from './context.ts'
 import type { CommonOptions } from './context.ts'
 import { DeliveryView } from './delivery-view.ts'
+import { milliseconds } from './duration.ts'
 import { failure, INTERRUPTED } from './failure.ts'
 import { readHeaders } from './headers.ts'
 
@@ -89,7 +90,7 @@ async function order(source: string, options: SendOptions): Promise<SendOrder> {
     source: await sourceOf(source),
     selector: options.to,
     ...(options.dest === undefined ? {} : { dest: options.dest }),
-    ...(options.timeout === undefined ? {} : { timeoutMs: await milliseconds(options.timeout) }),
+    ...(options.timeout === undefined ? {} : { timeoutMs: await milliseconds('--timeout', options.timeout) }),
     ...(options.name === undefined ? {} : { name: options.name }),
     ...(options.mkdir === true ? { createDirectories: true } : {}),
     ...(headers === undefined ? {} : { headers }),
@@ -106,12 +107,4 @@ async function sourceOf(text: string): Promise<string> {
     () => false,
   )
   return !isThere && /^[0-9a-f]{8,64}$/i.test(text) ? text : path
-}
-
-/** `90s`, `5m`, `1h`; a bare number is seconds. */
-async function milliseconds(text: string): Promise<number> {
-  const { parseDuration } = await import('../agent/config/units.ts')
-  const ms = parseDuration(/^\d+(\.\d+)?$/.test(text) ? `${text}s` : text)
-  if (typeof ms === 'number') return ms
-  throw await failure('usage', { reason: `--timeout ${text}: ${ms}.` })
 }
