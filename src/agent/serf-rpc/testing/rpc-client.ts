@@ -92,7 +92,7 @@ function errorOf(header: Value, seq: number): Value {
 function put(writer: MsgpackWriter, value: Value): void {
   if (value === null) writer.nil()
   else if (typeof value === 'boolean') writer.boolean(value)
-  else if (typeof value === 'number') Number.isInteger(value) ? writer.integer(value) : writer.float(value)
+  else if (typeof value === 'number') writer.integer(value)
   else if (typeof value === 'string') writer.text(value)
   else if (value instanceof Uint8Array) writer.raw(value)
   else if (Array.isArray(value)) {
@@ -169,6 +169,6 @@ class Plain {
   }
 
   #map(count: number): Value {
-    return Object.fromEntries(Array.from({ length: count }, () => [String(this.read()), this.read()]))
+    return Object.fromEntries(Array.from({ length: count }, () => [this.read() as string, this.read()]))
   }
 }
