@@ -14,7 +14,7 @@ const ROOT = path.dirname(path.dirname(fileURLToPath(import.meta.url)))
 const TESTBED = path.resolve(ROOT, '../shared/testbed/testbed')
 const MINIMUM_NODE = { major: 20, minor: 20 }
 
-/** Commands that tests run, other programs to get along with, and the Debian packages that bring them. */
+/** Commands of programs that tests get along with, and the Debian packages that bring them, with services. */
 const PEER_COMMANDS = { serf: 'serf' }
 /** Commands of the testbed. */
 const TESTBED_COMMANDS = { ip: 'iproute2', tc: 'iproute2', nft: 'nftables', nsenter: 'util-linux', ping: 'iputils-ping' }
@@ -85,10 +85,14 @@ function installDependencies() {
   process.exit(1)
 }
 
-/** Installs what tests need, where that can be done: on Debian, as root; what the testbed needs, if it is beside the project. */
+/**
+ * Installs what tests need, where that can be done: on Debian, as root; what the testbed needs, if it is beside the project. A package
+ * with a service is installed only where nothing starts services (containers say so with policy-rc.d): nobody who runs tests asked for one.
+ */
 function installDebianPackages() {
   if (process.getuid?.() !== 0 || !isCommand('apt-get')) return
-  const wanted = existsSync(TESTBED) ? { ...PEER_COMMANDS, ...TESTBED_COMMANDS } : PEER_COMMANDS
+  const mayHaveServices = existsSync('/usr/sbin/policy-rc.d')
+  const wanted = { ...(mayHaveServices ? PEER_COMMANDS : {}), ...(existsSync(TESTBED) ? TESTBED_COMMANDS : {}) }
   const missing = new Set(Object.entries(wanted).flatMap(([command, name]) => (isCommand(command) ? [] : [name])))
   if (missing.size === 0) return
   process.stdout.write(`set-up: apt-get install ${[...missing].join(' ')}\n`)

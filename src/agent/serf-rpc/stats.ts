@@ -5,14 +5,14 @@ import type { RpcParts } from './parts.ts'
 
 /** Serf's names of what gossip counts under a name of ours; 0 where gossip does not count it. */
 const SERF_COUNTERS = {
-  health_score: 'healthScore',
-  member_time: 'memberTime',
-  event_time: 'eventTime',
-  query_time: 'queryTime',
-  intent_queue: 'intentQueue',
-  event_queue: 'eventQueue',
-  query_queue: 'queryQueue',
-  coordinate_resets: 'coordinateResets',
+  health_score: 'serf.healthScore',
+  member_time: 'serf.memberTime',
+  event_time: 'serf.eventTime',
+  query_time: 'serf.queryTime',
+  intent_queue: 'serf.intentQueue',
+  event_queue: 'serf.eventQueue',
+  query_queue: 'serf.queryQueue',
+  coordinate_resets: 'serf.coordinateResets',
 } as const
 
 export async function stats({ gossip, isEncrypted }: RpcParts): Promise<ReadonlyMap<string, Texts>> {

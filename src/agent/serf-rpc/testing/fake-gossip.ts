@@ -331,7 +331,7 @@ export class FakeGossip implements Gossip {
   }
 
   async gossipStats(): Promise<Record<string, number>> {
-    return { memberTime: 7, probes: 3 }
+    return { 'serf.memberTime': 7, 'traffic.probes': 3 }
   }
 
   #own(): GossipMember {
