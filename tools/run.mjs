@@ -2,7 +2,7 @@
 // The entry of every npm script: `node tools/run.mjs test|demo|build|lint|format|docs|bench [arguments]`.
 //
 // It does the set-up that the command needs on a machine that has only Node and npm (dependencies as the lock file says, Debian
-// packages for the testbed, the build) and hands over to what was built. It is plain JavaScript without a dependency because it
+// packages for the tests, the build) and hands over to what was built. It is plain JavaScript without a dependency because it
 // runs before there is a compiler. The checks themselves are in tools/checks/.
 
 import { spawn, spawnSync } from 'node:child_process'
@@ -14,7 +14,9 @@ const ROOT = path.dirname(path.dirname(fileURLToPath(import.meta.url)))
 const TESTBED = path.resolve(ROOT, '../shared/testbed/testbed')
 const MINIMUM_NODE = { major: 20, minor: 20 }
 
-/** Commands of the testbed and the Debian packages that bring them. */
+/** Commands of programs that tests get along with, and the Debian packages that bring them, with services. */
+const PEER_COMMANDS = { serf: 'serf' }
+/** Commands of the testbed. */
 const TESTBED_COMMANDS = { ip: 'iproute2', tc: 'iproute2', nft: 'nftables', nsenter: 'util-linux', ping: 'iputils-ping' }
 
 const COMMANDS = {
@@ -83,10 +85,15 @@ function installDependencies() {
   process.exit(1)
 }
 
-/** Installs what the testbed needs, where that can be done: on Debian, as root, with the testbed beside the project. */
+/**
+ * Installs what tests need, where that can be done: on Debian, as root; what the testbed needs, if it is beside the project. A package
+ * with a service is installed only where nothing starts services (containers say so with policy-rc.d): nobody who runs tests asked for one.
+ */
 function installDebianPackages() {
-  if (!existsSync(TESTBED) || process.getuid?.() !== 0 || !isCommand('apt-get')) return
-  const missing = new Set(Object.entries(TESTBED_COMMANDS).flatMap(([command, name]) => (isCommand(command) ? [] : [name])))
+  if (process.getuid?.() !== 0 || !isCommand('apt-get')) return
+  const mayHaveServices = existsSync('/usr/sbin/policy-rc.d')
+  const wanted = { ...(mayHaveServices ? PEER_COMMANDS : {}), ...(existsSync(TESTBED) ? TESTBED_COMMANDS : {}) }
+  const missing = new Set(Object.entries(wanted).flatMap(([command, name]) => (isCommand(command) ? [] : [name])))
   if (missing.size === 0) return
   process.stdout.write(`set-up: apt-get install ${[...missing].join(' ')}\n`)
   const environment = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
