@@ -275,7 +275,11 @@ export class GossipNode {
     try {
       hosts = (await lookup(parsed.host, { all: true })).map((host) => host.address)
     } catch (error) {
-      return { address, error: `the name ${parsed.host} cannot be resolved (${(error as NodeJS.ErrnoException).code ?? 'unknown'})`, isSelf: false }
+      return {
+        address,
+        error: `the name ${parsed.host} cannot be resolved (${(error as NodeJS.ErrnoException).code ?? 'unknown'})`,
+        isSelf: false,
+      }
     }
     const self = this.#running.serf.self()
     const endpoints = hosts.flatMap((host) => {
@@ -340,7 +344,12 @@ export class GossipNode {
   #stats(): Record<string, number> {
     const { serf, state, broadcast } = this.#running
     const stats: Record<string, number> = {}
-    for (const [part, counters] of Object.entries({ serf: serf.stats(), state: state.stats(), tree: broadcast.stats(), traffic: this.#sockets.counters }))
+    for (const [part, counters] of Object.entries({
+      serf: serf.stats(),
+      state: state.stats(),
+      tree: broadcast.stats(),
+      traffic: this.#sockets.counters,
+    }))
       for (const [key, value] of Object.entries(counters)) if (typeof value === 'number') stats[`${part}.${key}`] = value
     return stats
   }

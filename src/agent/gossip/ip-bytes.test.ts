@@ -24,7 +24,10 @@ test('addresses are read and written as they are', () => {
 })
 
 test('every address comes back from its text, which Node reads as the same', () => {
-  const address = fc.oneof(fc.uint8Array({ minLength: 16, maxLength: 16 }), fc.array(fc.constantFrom(0, 0, 1), { minLength: 16, maxLength: 16 }))
+  const address = fc.oneof(
+    fc.uint8Array({ minLength: 16, maxLength: 16 }),
+    fc.array(fc.constantFrom(0, 0, 1), { minLength: 16, maxLength: 16 }),
+  )
   fc.assert(
     fc.property(address, (list) => {
       const bytes = Uint8Array.from(list)

@@ -9,7 +9,8 @@ import { fail } from '../errors.ts'
 
 /** The keys of a file. Throws `config-invalid` where it cannot be read, or holds no keys of 16, 24 or 32 bytes. */
 export function readKeyFile(path: string): Uint8Array[] {
-  const problem = (reason: string): Error => fail('config-invalid', { key: 'gossip-key-file', value: path, where: 'the file itself', reason })
+  const problem = (reason: string): Error =>
+    fail('config-invalid', { key: 'gossip-key-file', value: path, where: 'the file itself', reason })
   let text: string
   try {
     text = readFileSync(path, 'utf8')
