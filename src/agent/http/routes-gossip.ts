@@ -1,4 +1,6 @@
 /** Routes of the cluster as gossip knows it: who is there and why not, joining and leaving, tags, keys, distances. */
+import { z } from 'zod'
+import { parseAddress } from '../addresses.ts'
 import { fail } from '../errors.ts'
 import { distanceMs } from '../gossip/distance.ts'
 import type { Gossip, GossipMember } from '../gossip/gossip.ts'
@@ -19,7 +21,6 @@ import {
   tagsChange,
   tagSet,
 } from './schemas-gossip.ts'
-import { z } from 'zod'
 
 const NAME_PARAM = { name: 'the name of a member' }
 /** What a key of gossip may have, bytes: those of AES-128, AES-192 and AES-256. */
@@ -88,6 +89,9 @@ export const GOSSIP_ROUTES: readonly Route[] = [
     responses: { 200: json('How many of them answered.', joinResult) },
     errors: ['join-failed', 'name-conflict'],
     async handle({ parts, body }) {
+      for (const address of body.addresses) {
+        if (parseAddress(address, 1) === undefined) throw fail('bad-request', { reason: `"${address}" is neither HOST nor HOST:PORT` })
+      }
       return { status: 200, json: { joined: await parts.gossip.join(body.addresses) } }
     },
   }),
