@@ -106,9 +106,10 @@ class RunningAgent implements Agent {
     const membership = this.#createMembership(dataPlane)
     const deliveries = await this.#openDeliveries(dataPlane, membership)
     this.#http = await this.#startHttp(dataPlane, membership, deliveries)
+    // Before there is anything to hear, so that nothing is missed.
+    this.#startHandlers(asGossip(membership))
     await membership.start()
     await deliveries.start()
-    this.#startHandlers(asGossip(membership))
     this.#readiness = { status: 'ready' }
     await this.#join(membership, config.join)
   }
