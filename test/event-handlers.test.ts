@@ -4,6 +4,12 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { systemClock } from '#src/agent/clock.js'
+import { FakeCluster } from '#src/agent/deliveries/fake-cluster.js'
+import { until } from '#src/agent/deliveries/test-time.js'
+import { parseHandler } from '#src/agent/gossip/handler-spec.js'
+import { EventHandlers } from '#src/agent/gossip/handlers.js'
+import { FakeGossip } from '#src/agent/http/fake-gossip.js'
 import { MAX_OUTPUT_BYTES, runScript } from '#src/agent/gossip/script.js'
 import type { ScriptEnd, ScriptRun } from '#src/agent/gossip/script.js'
 
@@ -61,4 +67,36 @@ test('what its agent stops ends too, even where it does not want to', async () =
   assert.equal(end.result, 'stopped')
   assert.equal(await isRunning(Number(end.text)), false)
   assert.equal((await run('sleep 60', { signal: AbortSignal.abort() })).result, 'stopped')
+})
+
+test('a handler is called with the event, and what it prints answers the query', async (t) => {
+  const directory = await mkdtemp(join(tmpdir(), 'polycast-handlers-'))
+  t.after(() => rm(directory, { recursive: true }))
+  const node = await new FakeCluster(directory).start('n1', { role: 'web' })
+  const gossip = new FakeGossip(node.membership)
+  const warnings: unknown[] = []
+  const results: string[] = []
+  const handlers = [
+    `user:deploy=cat > ${directory}/deployed; echo "$SERF_USER_EVENT" >> ${directory}/deployed`,
+    'query:load=read ask; echo "$POLYCAST_SELF_ROLE $ask"',
+  ]
+    .map(parseHandler)
+    .filter((handler) => typeof handler !== 'string')
+  const running = new EventHandlers({
+    handlers,
+    gossip,
+    clock: systemClock,
+    timeoutMs: 30_000,
+    environment: process.env,
+    run: runScript,
+    log: { debug: () => undefined, warn: (fields) => warnings.push(fields) },
+    onCall: (result) => results.push(result),
+  })
+  await gossip.event('deploy', Buffer.from('v2'))
+  gossip.tellQuery({ id: 5, name: 'load', payload: Buffer.from('now'), from: 'n2', time: 1, deadlineAt: Date.now() + 30_000 })
+  await until(() => results.length === 2 && gossip.responses.length === 1)
+  await running.close()
+  assert.deepEqual([gossip.responses[0]?.id, Buffer.from(gossip.responses[0]?.payload ?? []).toString()], [5, 'web now\n'])
+  assert.equal(await readFile(join(directory, 'deployed'), 'utf8'), 'v2\ndeploy\n')
+  assert.deepEqual(warnings, [])
 })

@@ -6,7 +6,7 @@
  * doesn't answer yet. Stop: in the reverse order; what runs is not ended but goes on at the next start.
  */
 import { join } from 'node:path'
-import { formatAddress } from './addresses.ts'
+import { formatAddress, parseAddress } from './addresses.ts'
 import { systemClock } from './clock.ts'
 import type { AgentConfig } from './config/options.ts'
 import { startDataPlane } from './data-plane/client.ts'
@@ -25,6 +25,9 @@ import type { HttpServer } from './http/server.ts'
 import { roomLogger } from './log.ts'
 import type { Logger } from './log.ts'
 import { createMetrics } from './metrics.ts'
+import type { LogRing } from './serf-rpc/log-tap.ts'
+import { startSerfRpc } from './serf-rpc/server.ts'
+import type { SerfRpcServer } from './serf-rpc/server.ts'
 import type { Metrics } from './metrics.ts'
 
 /** What a node is started with. */
@@ -33,6 +36,8 @@ export interface AgentOptions {
   /** The package's. */
   readonly version: string
   readonly log: Logger
+  /** The last lines of the log, for Serf's monitor. */
+  readonly logRing: LogRing
   /** Called when the node can't go on; it is to be stopped then. */
   readonly onFatal: (error: PolycastError) => void
   /** Called when the API is told that the node leaves; it is to be stopped then. */
@@ -50,6 +55,8 @@ export interface Agent {
 const JOIN_WAIT_MS = 200
 /** The first pause after a failed attempt to join, ms. */
 const JOIN_RETRY_MS = 500
+/** The port of Serf's own agent. */
+const DEFAULT_SERF_RPC_PORT = 7373
 
 /** Starts a node. Errors: data-dir-locked, data-dir-unusable, address-in-use, address-unusable, dest-not-writable, name-conflict. */
 export async function startAgent(options: AgentOptions): Promise<Agent> {
@@ -71,6 +78,7 @@ class RunningAgent implements Agent {
   #gossip: GossipClient | undefined
   #deliveries: Deliveries | undefined
   #handlers: EventHandlers | undefined
+  #serfRpc: SerfRpcServer | undefined
   #http: HttpServer | undefined
   #readiness: Readiness = { status: 'not-ready', reason: 'it is starting' }
   #stopping: Promise<void> | undefined
@@ -107,9 +115,11 @@ class RunningAgent implements Agent {
     const gossip = this.#createGossip(dataPlane)
     const deliveries = await this.#openDeliveries(dataPlane, gossip)
     this.#http = await this.#startHttp(dataPlane, gossip, deliveries)
+    // Before there is anything to hear, so that nothing is missed.
+    this.#startHandlers(gossip)
     await gossip.start()
     await deliveries.start()
-    this.#startHandlers(gossip)
+    await this.#startSerfRpc(gossip)
     this.#readiness = { status: 'ready' }
     await this.#join(gossip, config.join)
   }
@@ -128,6 +138,7 @@ class RunningAgent implements Agent {
     })
     const steps: [what: string, step: () => Promise<unknown> | undefined][] = [
       ['event handlers', () => this.#handlers?.close()],
+      ['Serf RPC', () => this.#serfRpc?.close()],
       ['deliveries', () => this.#deliveries?.close()],
       ['HTTP API', () => this.#http?.close()],
       ['gossip', () => this.#gossip?.leave()],
@@ -286,6 +297,22 @@ class RunningAgent implements Agent {
         metrics.httpSeconds.observe({ method, route }, durationMs / 1000)
         if (error !== undefined) metrics.errors.inc({ code: error.code })
       },
+    })
+  }
+
+  async #startSerfRpc(gossip: GossipClient): Promise<void> {
+    const { config, onLeave } = this.#options
+    const address = config.serfRpc === '' ? undefined : parseAddress(config.serfRpc, DEFAULT_SERF_RPC_PORT)
+    if (address === undefined) return
+    const log = this.#log('serf-rpc')
+    this.#serfRpc = await startSerfRpc({
+      ...address,
+      isInsecure: config.isInsecure,
+      gossip,
+      log,
+      logTap: this.#options.logRing,
+      isEncrypted: config.encryptKeyFile !== '',
+      onLeft: onLeave,
     })
   }
 

@@ -9,7 +9,7 @@ import { pino } from 'pino'
 import { scrub, scrubText } from './log-scrub.ts'
 
 /** The rooms that log, each with a child of its own. */
-export type LogRoom = 'agent' | 'config' | 'data-plane' | 'deliveries' | 'gossip' | 'http' | 'membership' | 'sources' | 'store' | 'swarm'
+export type LogRoom = 'agent' | 'config' | 'data-plane' | 'deliveries' | 'gossip' | 'http' | 'serf-rpc' | 'sources' | 'store' | 'swarm'
 
 /** A pino logger whose fields and messages are freed of secrets. */
 export type Logger = pino.Logger
@@ -22,12 +22,24 @@ export interface LogOptions {
   readonly node?: string
   /** Where lines go; standard error if it isn't given, written at once, so that none is lost when the process dies. */
   readonly destination?: { write(line: string): void }
+  /** Called with each line, as JSON. */
+  readonly onLine?: (json: string) => void
 }
 
 /** Makes the root logger of a process or of a worker thread. */
 export function createLogger(options: LogOptions): Logger {
   const lines = options.destination ?? pino.destination({ fd: 2, sync: true })
-  const destination = options.format === 'text' ? { write: (line: string) => lines.write(toText(line)) } : lines
+  const sink = options.format === 'text' ? { write: (line: string) => lines.write(toText(line)) } : lines
+  const { onLine } = options
+  const destination =
+    onLine === undefined
+      ? sink
+      : {
+          write(line: string) {
+            onLine(line)
+            sink.write(line)
+          },
+        }
   const root = pino(
     {
       level: options.level,

@@ -5,6 +5,7 @@ import { printConfig } from './config/print.ts'
 import type { PolycastError } from './errors.ts'
 import { startAgent } from './agent.ts'
 import { createLogger } from './log.ts'
+import { LogRing } from './serf-rpc/log-tap.ts'
 
 /** What the command line gives. */
 export interface RunOptions {
@@ -29,9 +30,16 @@ export async function runAgent(options: RunOptions): Promise<number> {
     return 0
   }
   const { config } = resolved
-  const log = createLogger({ level: config.logLevel, format: config.logFormat, node: config.name })
+  const logRing = new LogRing()
+  const log = createLogger({
+    level: config.logLevel,
+    format: config.logFormat,
+    node: config.name,
+    // Lines are kept for those who would listen to them alone.
+    ...(config.serfRpc === '' ? {} : { onLine: (json: string) => logRing.onJson(json) }),
+  })
   const ended = endOfProcess()
-  const agent = await startAgent({ config, version: options.version, log, onFatal: ended.fail, onLeave: ended.leave })
+  const agent = await startAgent({ config, version: options.version, log, logRing, onFatal: ended.fail, onLeave: ended.leave })
   const { gossip, swarm, http } = agent.info.addresses
   process.stdout.write(`ready name=${config.name} gossip=${gossip} swarm=${swarm} http=http://${http}\n`)
   log.info({ ...agent.info.addresses, data: config.dataDirectory, version: options.version }, 'ready')

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ManualClock } from '../manual-clock.ts'
-import { MemberCoalescer, UserEventCoalescer } from './coalescer.ts'
+import { MAX_GATHERED, MemberCoalescer, UserEventCoalescer } from './coalescer.ts'
 import type { GossipMember, MemberEvent, UserEventRecord } from './gossip.ts'
 
 function member(name: string): GossipMember {
@@ -74,6 +74,15 @@ test('a join is hidden neither by an update nor by a suspicion', () => {
   assert.deepEqual(told, ['member-join a', 'member-suspect a'])
 })
 
+test('each suspicion is told: nothing need have been told between two of them', () => {
+  const { clock, told, say } = members()
+  for (let round = 0; round < 2; round++) {
+    say('suspected', 'a')
+    clock.advance(1000)
+  }
+  assert.deepEqual(told, ['member-suspect a', 'member-suspect a'])
+})
+
 test('a member that was reaped may come anew', () => {
   const { clock, told, say } = members()
   say('reaped', 'a')
@@ -109,4 +118,15 @@ test('of user events the last of each name is told, and all of its time', () => 
   assert.deepEqual(told, [])
   clock.advance(1)
   assert.deepEqual(told, ['a third', 'a third too', 'b other'])
+})
+
+test('a burst of user events without end is told in parts', () => {
+  const clock = new ManualClock()
+  let told = 0
+  const coalescer = new UserEventCoalescer(clock, () => told++)
+  for (let index = 0; index < MAX_GATHERED + 1; index++)
+    coalescer.add({ name: String(index), payload: new Uint8Array(), time: 1, canCoalesce: true })
+  assert.equal(told, MAX_GATHERED)
+  clock.advance(1000)
+  assert.equal(told, MAX_GATHERED + 1)
 })

@@ -23,7 +23,7 @@ export class MemberCoalescer {
   readonly #window: QuietWindow
   /** By lane and member, what became of it last. */
   #latest = new Map<string, { readonly kind: string; readonly member: GossipMember }>()
-  /** By lane and member, what was told last: the same is not told twice. Members that are reaped leave it. */
+  /** By member, what of Serf's kinds was told last: the same is not told twice. Members that are reaped leave it. */
   readonly #told = new Map<string, string>()
 
   constructor(clock: Clock, onBurst: (burst: MemberBurst) => void) {
@@ -34,7 +34,7 @@ export class MemberCoalescer {
   }
 
   add({ change, member }: MemberEvent): void {
-    const key = `${laneOf(change)} ${member.name}`
+    const key = `${OWN_CHANGES.has(change) ? 'polycast' : 'serf'} ${member.name}`
     const kind = MEMBER_KINDS[change]
     const before = this.#latest.get(key)?.kind
     const isJoinStill = change === 'updated' && before === MEMBER_KINDS.joined
@@ -51,35 +51,44 @@ export class MemberCoalescer {
     const latest = this.#latest
     this.#latest = new Map()
     const bursts = new Map<string, GossipMember[]>()
-    for (const [key, { kind, member }] of latest) {
-      if (this.#told.get(key) === kind && kind !== MEMBER_KINDS.updated) continue
-      this.#told.set(key, kind)
-      if (kind === MEMBER_KINDS.reaped) for (const lane of LANES) this.#told.delete(`${lane} ${member.name}`)
+    for (const { kind, member } of latest.values()) {
+      if (this.#isTold(kind, member.name)) continue
       const burst = bursts.get(kind)
       if (burst === undefined) bursts.set(kind, [member])
       else burst.push(member)
     }
     for (const [kind, members] of bursts) this.#onBurst({ kind, members })
   }
+
+  /** Whether handlers know it already; else they will. */
+  #isTold(kind: string, name: string): boolean {
+    if (OWN_KINDS.has(kind)) return false
+    if (this.#told.get(name) === kind && kind !== MEMBER_KINDS.updated) return true
+    if (kind === MEMBER_KINDS.reaped) this.#told.delete(name)
+    else this.#told.set(name, kind)
+    return false
+  }
 }
 
-const LANES = ['serf', 'polycast'] as const
+/** What only Polycast tells. */
+const OWN_CHANGES: ReadonlySet<MemberEvent['change']> = new Set(['suspected', 'cleared', 'leaving'])
+const OWN_KINDS: ReadonlySet<string> = new Set([...OWN_CHANGES].map((change) => MEMBER_KINDS[change]))
 
-function laneOf(change: MemberEvent['change']): (typeof LANES)[number] {
-  return change === 'suspected' || change === 'cleared' || change === 'leaving' ? 'polycast' : 'serf'
-}
+/** User events that are gathered at the most; a burst that is longer is over early. */
+export const MAX_GATHERED: number = 4096
 
 /** Gathers user events that may be coalesced; to be given no others. */
 export class UserEventCoalescer {
+  readonly #onEvent: (event: UserEventRecord) => void
   readonly #window: QuietWindow
   /** By name, those of the highest time. */
   #latest = new Map<string, UserEventRecord[]>()
+  #gathered = 0
 
   constructor(clock: Clock, onEvent: (event: UserEventRecord) => void) {
+    this.#onEvent = onEvent
     this.#window = new QuietWindow(clock, () => {
-      const latest = this.#latest
-      this.#latest = new Map()
-      for (const events of latest.values()) for (const event of events) onEvent(event)
+      this.#flush()
     })
   }
 
@@ -90,10 +99,20 @@ export class UserEventCoalescer {
     if (known !== undefined && event.time === time) known.push(event)
     else if (event.time > time) this.#latest.set(event.name, [event])
     this.#window.touch()
+    if (++this.#gathered < MAX_GATHERED) return
+    this.#window.close()
+    this.#flush()
   }
 
   close(): void {
     this.#window.close()
     this.#latest.clear()
+  }
+
+  #flush(): void {
+    const latest = this.#latest
+    this.#latest = new Map()
+    this.#gathered = 0
+    for (const events of latest.values()) for (const event of events) this.#onEvent(event)
   }
 }

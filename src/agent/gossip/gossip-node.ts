@@ -128,8 +128,7 @@ export class GossipNode {
   }
 
   async handle<Method extends GossipMethod>(method: Method, params: GossipMethods[Method]['params']): Promise<unknown> {
-    const call = this.#methods[method] as (params: GossipMethods[Method]['params']) => unknown
-    return call.call(this, params)
+    return this.#methods[method](params)
   }
 
   readonly #methods: { readonly [Method in GossipMethod]: (params: GossipMethods[Method]['params']) => unknown } = {

@@ -333,7 +333,7 @@ export class GossipSockets {
     socket.on('data', (bytes) => {
       this.counters.streamBytesReceived += bytes.length
       if (isDone) return
-      const result = decoder.push(bytes as Buffer)
+      const result = decoder.push(bytes)
       if (result === undefined) return
       isDone = true
       callback(isWireError(result) ? result.message : result)

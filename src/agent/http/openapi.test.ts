@@ -148,6 +148,7 @@ const CALLS: Record<string, (api: TestApi, ids: { content: string; source: strin
     await api.ask('POST', '/v1/join', { body: { addresses: ['10.0.0.1', 'a:7946'] } }),
     await api.ask('POST', '/v1/join', { body: { addresses: ['nobody:1'] } }),
     await api.ask('POST', '/v1/join', { body: { addresses: [] } }),
+    await api.ask('POST', '/v1/join', { body: { addresses: ['10.0.0.1:port'] } }),
   ],
   leave: async (api) => [await api.ask('POST', '/v1/leave')],
   showTags: async (api) => [await api.ask('GET', '/v1/tags')],

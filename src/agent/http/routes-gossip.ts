@@ -1,6 +1,8 @@
 /** Routes of the cluster as gossip knows it: who is there and why not, joining and leaving, tags, keys, distances. */
+import { z } from 'zod'
+import { parseAddress } from '../addresses.ts'
 import { fail } from '../errors.ts'
-import { distanceMs } from '../gossip/distance.ts'
+import { distance } from '../../core/gossip/serf/vivaldi.ts'
 import type { Gossip, GossipMember } from '../gossip/gossip.ts'
 import { tagsProblem } from '../membership/member.ts'
 import type { ForgetOrder, JoinOrder, KeyOrder, ListedMember, MemberVerdict, TagsChange } from './gossip-api.ts'
@@ -19,7 +21,6 @@ import {
   tagsChange,
   tagSet,
 } from './schemas-gossip.ts'
-import { z } from 'zod'
 
 const NAME_PARAM = { name: 'the name of a member' }
 /** What a key of gossip may have, bytes: those of AES-128, AES-192 and AES-256. */
@@ -88,6 +89,9 @@ export const GOSSIP_ROUTES: readonly Route[] = [
     responses: { 200: json('How many of them answered.', joinResult) },
     errors: ['join-failed', 'name-conflict'],
     async handle({ parts, body }) {
+      for (const address of body.addresses) {
+        if (parseAddress(address, 1) === undefined) throw fail('bad-request', { reason: `"${address}" is neither HOST nor HOST:PORT` })
+      }
       return { status: 200, json: { joined: await parts.gossip.join(body.addresses) } }
     },
   }),
@@ -182,7 +186,7 @@ export const GOSSIP_ROUTES: readonly Route[] = [
       const start = await gossip.coordinate(from)
       if (start === undefined) throw fail('coordinate-unknown', { name: from })
       const end = await gossip.coordinate(to)
-      const rttMs = end === undefined ? undefined : distanceMs(start, end)
+      const rttMs = end === undefined ? undefined : distance(start, end) * 1000
       if (rttMs === undefined) throw fail('coordinate-unknown', { name: to })
       return { status: 200, json: { from, to, rttMs: from === to ? 0 : rttMs } }
     },

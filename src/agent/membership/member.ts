@@ -25,14 +25,8 @@ export interface Member {
 /** What all tags of a node together may take: what memberlist leaves for them. */
 export const MAX_TAGS_BYTES = 512
 
-const NAME = /^[A-Za-z0-9._-]{1,128}$/
 const TAG_KEY = /^[A-Za-z0-9_.-]{1,64}$/
 const TAG_VALUE = /^[^\s,=!\p{Cc}]{1,256}$/u
-
-/** True for what may be a node's name: 1 to 128 letters, digits, dots, hyphens and underscores. */
-export function isMemberName(name: string): boolean {
-  return NAME.test(name)
-}
 
 /** Why a set of tags is refused, or undefined when it is fine. */
 export function tagsProblem(tags: Readonly<Record<string, string>>): string | undefined {

@@ -8,13 +8,13 @@ const now = (): Date => new Date(2026, 10, 22, 9, 7, 50)
 test('lines of the logger are told as Serf writes them', () => {
   const ring = new LogRing(now)
   const log = createLogger({ level: 'debug', format: 'json', node: 'n1', destination: { write: (line) => ring.onJson(line) } })
-  roomLogger(log, 'membership').warn({ member: 'n2', count: 3 }, 'a member is silent')
+  roomLogger(log, 'gossip').warn({ member: 'n2', count: 3 }, 'a member is silent')
   log.fatal('over')
   log.trace('not logged')
   const lines: string[] = []
   ring.listen('TRACE', (line) => lines.push(line))
   assert.deepEqual(lines, [
-    '2026/11/22 09:07:50 [WARN] membership: a member is silent member=n2 count=3',
+    '2026/11/22 09:07:50 [WARN] gossip: a member is silent member=n2 count=3',
     '2026/11/22 09:07:50 [ERR] agent: over',
   ])
 })
