@@ -203,15 +203,13 @@ test('the same state is fetched from one node at a time, the next piece when the
   assert.deepEqual(receive(machine, { type: 'delta', sequence: 0, sections: [section] }, 'p'), [])
   // Nothing more to be had: left alone.
   const end = sentBy(receive(machine, { type: 'delta', sequence: 1, sections: [] }, 'p'))
-  assert.deepEqual(
-    end.map(({ type }) => type),
-    ['root'],
-  )
+  assert.deepEqual(end, [])
 })
 
 test('a value of 64 KiB goes over in one message', () => {
   const cluster = new VirtualStateCluster(1)
   cluster.addMany(5)
+  cluster.run(10_000)
   let largest = 0
   cluster.onOutput = (_, output) => {
     if (output.type === 'send') largest = Math.max(largest, output.bytes.length)
