@@ -39,7 +39,7 @@ function runChaos(seed: number): void {
       case 3:
         if (!cluster.hosts.get(node)!.isUp) {
           generations.set(node, (generations.get(node) ?? 1) + 1)
-          cluster.add(node, generations.get(node)!)
+          cluster.add(node, generations.get(node))
         } else if (random.below(3) === 0) {
           cluster.crash(node)
         }
