@@ -136,3 +136,13 @@ test('what would be more than a node may say is not taken', () => {
   assert.equal(map.version, 0)
   assert.deepEqual(changes, [])
 })
+
+test('what takes no more room is told from what does, and a key named twice is never taken', () => {
+  const map = new NodeMap('a', 0, 1)
+  apply(map, section(0, 1, [put('k', 1, new Uint8Array(100))]))
+  assert.equal(map.growth(section(1, 2, [gone('k', 2)])), -100)
+  assert.equal(map.growth(section(0, 1, [put('k', 1, new Uint8Array(100))])), 0)
+  assert.equal(map.growth(section(0, 1, [put('k', 1, new Uint8Array(100))], { generation: 2 })), 133)
+  assert.equal(apply(map, section(1, 3, [gone('k', 2), put('k', 3)])).result, 'too-large')
+  assert.equal(map.bytes, 133)
+})
