@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { DigestTree, hashDigest, positionOf, POSITIONS, rangeBounds, TREE_DEPTH, type TreeItem } from './digest-tree.ts'
 
 const itemOf = (node: string, version: number): TreeItem => ({ node, position: positionOf(node), hash: hashDigest(node, 1, version) })

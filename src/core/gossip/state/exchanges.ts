@@ -24,8 +24,8 @@ interface Exchange {
   askedAt: number
   deadline: number
   retries: number
-  /** Whether something was learnt from this node. */
-  hasLearnt: boolean
+  /** Of how many nodes something was learnt from this one by reconciliation. */
+  learntCount: number
 }
 
 /** What an exchange needs of the machine. */
@@ -35,12 +35,14 @@ export interface ExchangeHost {
   /** How far a node is known here. */
   known(node: string): NodeDigest
   isBehind(told: NodeDigest, now: number): boolean
-  /** All that a node had told of was fetched, and it was something. */
+  /** All that a node had told of was fetched, and it was much. */
   finished(peer: string): void
 }
 
 const MIN_TIMEOUT_MS = 50
 const MAX_ASKED = 64
+/** Who has learnt so much from one node may not have heard of everything yet; less is not worth another comparison at once. */
+const MANY_LEARNT = 32
 
 export class Exchanges {
   droppedCount = 0
@@ -54,7 +56,7 @@ export class Exchanges {
 
   constructor(host: ExchangeHost) {
     this.#host = host
-    this.#roundTripMs = host.settings.answerTimeoutMs / 4
+    this.#roundTripMs = host.settings.answerTimeoutMs / 16
   }
 
   nextDeadline(): number {
@@ -72,7 +74,7 @@ export class Exchanges {
       if (from !== undefined && from !== peer) continue
       if (exchange === undefined) {
         if (this.#exchanges.size >= maxExchanges) return void this.droppedCount++
-        exchange = { peer, queue: new Map(), asked: [], sequence: 0, askedAt: 0, deadline: Infinity, retries: 0, hasLearnt: false }
+        exchange = { peer, queue: new Map(), asked: [], sequence: 0, askedAt: 0, deadline: Infinity, retries: 0, learntCount: 0 }
         this.#exchanges.set(peer, exchange)
       }
       const before = exchange.queue.get(digest.node)
@@ -100,8 +102,8 @@ export class Exchanges {
       const fetch = exchange.queue.get(node)
       if (fetch === undefined) continue
       if (progressed.has(node)) {
-        exchange.hasLearnt = true
         if (fetch.isNews) news.push(node)
+        else exchange.learntCount++
         exchange.queue.delete(node)
         exchange.queue.set(node, fetch)
       } else if (progressed.size === 0) {
@@ -160,7 +162,7 @@ export class Exchanges {
     }
     if (digests.length === 0) {
       this.#exchanges.delete(exchange.peer)
-      if (exchange.hasLearnt) this.#host.finished(exchange.peer)
+      if (exchange.learntCount >= MANY_LEARNT) this.#host.finished(exchange.peer)
       return
     }
     exchange.asked = digests.map(({ node }) => node)

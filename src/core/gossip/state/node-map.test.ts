@@ -54,8 +54,8 @@ test('a map is told in pieces of which each is a beginning', () => {
   }
   assert.ok(pieces > 5)
   assert.deepEqual(
-    [...copy.values()].map(({ key, version }) => [key, version]).sort(),
-    [...map.values()].map((held) => [held.key, held.version]).sort(),
+    [...copy.values()].map(({ key, version }) => `${key} ${version}`),
+    [...map.values()].map(({ key, version }) => `${key} ${version}`),
   )
   assert.equal(copy.isWhole, true)
   assert.equal(copy.bytes, map.bytes)
@@ -135,4 +135,14 @@ test('what would be more than a node may say is not taken', () => {
   assert.equal(map.apply(section(0, 1, [put('k', 1, new Uint8Array(2000))]), 2000, changes, 0), 'too-large')
   assert.equal(map.version, 0)
   assert.deepEqual(changes, [])
+})
+
+test('what takes no more room is told from what does, and a key named twice is never taken', () => {
+  const map = new NodeMap('a', 0, 1)
+  apply(map, section(0, 1, [put('k', 1, new Uint8Array(100))]))
+  assert.equal(map.growth(section(1, 2, [gone('k', 2)])), -100)
+  assert.equal(map.growth(section(0, 1, [put('k', 1, new Uint8Array(100))])), 0)
+  assert.equal(map.growth(section(0, 1, [put('k', 1, new Uint8Array(100))], { generation: 2 })), 133)
+  assert.equal(apply(map, section(1, 3, [gone('k', 2), put('k', 3)])).result, 'too-large')
+  assert.equal(map.bytes, 133)
 })

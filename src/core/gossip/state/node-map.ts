@@ -179,6 +179,21 @@ export class NodeMap {
     return this.#startFor(known) !== undefined
   }
 
+  /** How much more a map takes with a delta, at most; Infinity for one that names a key twice, which none does. */
+  growth({ generation, collectedTo, entries }: DeltaSection): number {
+    const isWalk = generation !== this.generation || (this.version < collectedTo && this.collectedTo < collectedTo)
+    let bytes = 0
+    const keys = new Set<string>()
+    for (const { key, value, version } of entries) {
+      if (keys.has(key)) return Infinity
+      keys.add(key)
+      if (version <= this.version && !isWalk) continue
+      const held = isWalk ? undefined : this.#held.get(key)
+      bytes += costBytes(key, value) - (held === undefined ? 0 : bytesOf(held))
+    }
+    return bytes
+  }
+
   /** Takes a delta and notes what has changed for those who look at the map. */
   apply(section: DeltaSection, maxBytes: number, changes: Change[], now: number): ApplyResult {
     const { generation } = this
@@ -197,7 +212,8 @@ export class NodeMap {
     } else if (section.from > this.version) {
       return 'gap'
     }
-    if (this.#bytesWith(section) > maxBytes) return 'too-large'
+    // Former keys do not count: they go.
+    if (this.bytes - this.#formerBytes + this.growth(section) > maxBytes) return 'too-large'
     const before = this.version
     for (const entry of section.entries) if (entry.version > before) this.#take(entry, changes, now)
     const isNews = section.to > before || section.generation > generation || (section.isLast && !this.isWhole && section.to === before)
@@ -320,17 +336,6 @@ export class NodeMap {
     this.collectedTo = collectedTo
     if (this.tombstones === 0) return
     for (const held of [...this.#held.values()]) if (held.value === undefined && held.version <= collectedTo) this.#drop(held.key)
-  }
-
-  /** What the map would take with a delta, former keys not counted: they go. */
-  #bytesWith({ entries }: DeltaSection): number {
-    let bytes = this.bytes - this.#formerBytes
-    for (const { key, value, version } of entries) {
-      if (version <= this.version) continue
-      const held = this.#held.get(key)
-      bytes += costBytes(key, value) - (held === undefined ? 0 : bytesOf(held))
-    }
-    return bytes
   }
 
   /** Where in the log the first entry beyond a version is. */

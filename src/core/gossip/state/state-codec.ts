@@ -43,6 +43,8 @@ export const MAX_TTL_MS: number = 2 ** 48
 export const MAX_STATE_MESSAGE_BYTES: number = 1 << 20
 /** In each list of a message. */
 const MAX_ITEMS = 32_768
+/** Those of 0, 1 and 2 digits. */
+const MAX_RANGES = 273
 
 const VERSION = 1
 const TYPES: Readonly<Record<StateMessageType, number>> = { root: 1, ranges: 2, digests: 3, want: 4, delta: 5, news: 6 }
@@ -178,7 +180,7 @@ function readBody(reader: Reader, type: number): StateMessage | undefined {
       return { type: 'root', hash: readHash(reader) }
     case TYPES.ranges: {
       const ranges = toEnd(reader, readRange)
-      if (ranges.length === 0) reader.fail()
+      if (ranges.length === 0 || ranges.length > MAX_RANGES) reader.fail()
       return { type: 'ranges', ranges }
     }
     case TYPES.digests:

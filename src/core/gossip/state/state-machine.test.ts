@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { Random } from '../../lib/random.ts'
 import { isWireError } from '../../wire/wire-error.ts'
 import { VirtualStateCluster } from '../testing/virtual-state-cluster.ts'
@@ -105,8 +105,8 @@ test('what no honest node sends is refused and said', () => {
   const machine = machineOf('a', {}, { wallClockMs: 1000 })
   const refused = (message: StateMessage): string => {
     const [output] = receive(machine, message)
-    assert.equal(output?.type, 'refused')
-    return (output as Extract<StateOutput, { type: 'refused' }>).reason
+    assert.ok(output?.type === 'refused')
+    return output.reason
   }
   machine.handle({ type: 'message', from: 'b', bytes: Uint8Array.of(0xff, 1) }, 0)
   assert.deepEqual(machine.drain(), [{ type: 'refused', from: 'b', reason: 'node state of version 15' }])
@@ -203,15 +203,13 @@ test('the same state is fetched from one node at a time, the next piece when the
   assert.deepEqual(receive(machine, { type: 'delta', sequence: 0, sections: [section] }, 'p'), [])
   // Nothing more to be had: left alone.
   const end = sentBy(receive(machine, { type: 'delta', sequence: 1, sections: [] }, 'p'))
-  assert.deepEqual(
-    end.map(({ type }) => type),
-    ['root'],
-  )
+  assert.deepEqual(end, [])
 })
 
 test('a value of 64 KiB goes over in one message', () => {
   const cluster = new VirtualStateCluster(1)
   cluster.addMany(5)
+  cluster.run(10_000)
   let largest = 0
   cluster.onOutput = (_, output) => {
     if (output.type === 'send') largest = Math.max(largest, output.bytes.length)
@@ -262,7 +260,10 @@ test('messages that are changed, cut or made up never throw, and what is held st
   }
   cluster.run(3000)
   const types = new Set(recorded.map((bytes) => bytes[0]! & 15))
-  assert.deepEqual([...types].sort(), [1, 2, 3, 4, 5, 6])
+  assert.deepEqual(
+    [...types].sort((a, b) => a - b),
+    [1, 2, 3, 4, 5, 6],
+  )
   const step = fc.tuple(fc.nat(recorded.length - 1), fc.nat(), fc.nat(255), fc.integer({ min: 0, max: 3 }), fc.nat(500))
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60 }), (steps) => {

@@ -213,6 +213,7 @@ export class StateMachine {
     for (const section of sections) {
       const result = this.#take(from, section, now)
       if (result === 'applied') this.#rumor(section.node, section.from)
+      if (result === 'stale') this.#rumors.heard(section.node)
       if (result !== 'gap') continue
       const told = { node: section.node, generation: section.generation, version: section.to, collectedTo: section.collectedTo }
       if (this.#store.isBehind(told, now)) behind.push(told)

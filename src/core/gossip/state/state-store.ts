@@ -8,7 +8,7 @@ import { utf8Decode, utf8Encode } from '../../lib/bytes.ts'
 import { assert } from '../../lib/assert.ts'
 import { DigestTree, hashDigest, positionOf } from './digest-tree.ts'
 import { costBytes, NodeMap, type ApplyResult, type Change } from './node-map.ts'
-import { MAX_KEY_BYTES, MAX_NODE_NAME_BYTES, MAX_TTL_MS, MAX_VALUE_BYTES, MAX_VERSION } from './state-codec.ts'
+import { MAX_KEY_BYTES, MAX_NODE_NAME_BYTES, MAX_STATE_MESSAGE_BYTES, MAX_TTL_MS, MAX_VALUE_BYTES, MAX_VERSION } from './state-codec.ts'
 import type { DeltaSection, NodeDigest } from './state-messages.ts'
 import type { StateOptions, StateOutput, StateSettings } from './state-types.ts'
 
@@ -36,6 +36,9 @@ export class StateStore {
   #refutedAt = -Infinity
 
   constructor(options: StateOptions, settings: StateSettings, emit: (output: StateOutput) => void, now: number) {
+    const { maxMessageBytes, fanout, maxBurstMessages } = settings
+    assert(maxMessageBytes >= 64 && maxMessageBytes <= MAX_STATE_MESSAGE_BYTES, `messages of 64 to ${MAX_STATE_MESSAGE_BYTES} bytes`)
+    assert(fanout >= 1 && maxBurstMessages >= 1, 'at least one node to tell, and one message for it')
     assert(isName(options.node, MAX_NODE_NAME_BYTES), 'a node with a name that fits')
     this.#settings = settings
     this.#emit = emit
@@ -141,7 +144,9 @@ export class StateStore {
         return 'no-room'
       }
     }
-    if (this.bytesHeld + sectionCostBytes(section) > maxTotalBytes) {
+    const growthBytes = map === undefined ? sectionCostBytes(section) : map.growth(section)
+    // What takes no more room is always taken: a removal, or a smaller value.
+    if (growthBytes > 0 && growthBytes < Infinity && this.bytesHeld + growthBytes > maxTotalBytes) {
       this.overflowedDeltas++
       return 'no-room'
     }

@@ -21,7 +21,10 @@ export type StateInput =
 export type StateOutput =
   /** May get lost, come late, twice or in another order. */
   | { readonly type: 'send'; readonly to: string; readonly bytes: Uint8Array }
-  /** A key has another value, undefined when it was removed; this node's own changes too. */
+  /**
+   * A key has another value, undefined when it was removed; this node's own changes too. Where a key goes without a removal by its owner
+   * (it expired, its node was forgotten, a walk did not find it again), the version is one that was seen before.
+   */
   | {
       readonly type: 'changed'
       readonly node: string
