@@ -87,6 +87,7 @@ export class MemberRules {
     const entry = this.#admit('join', time, node, now)
     if (typeof entry === 'boolean') return entry
     entry.statusTime = time
+    entry.pruneAt = Infinity
     if (entry.status === 'leaving' && !(entry === this.#state.self && this.#state.isLeaving)) this.#set('updated', entry, 'alive', now)
     return true
   }
