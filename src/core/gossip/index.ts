@@ -1,5 +1,5 @@
 /**
- * `polycast/gossip`: membership by SWIM with Lifeguard (`SwimMachine`), and the wire format of HashiCorp's memberlist and Serf, as
+ * `polycast/gossip`: membership by SWIM with Lifeguard (`SwimMachine`), events, queries and keys above it (`SerfMachine`), and the wire format of HashiCorp's memberlist and Serf, as
  * messages and bytes. Time, the cipher and random nonces are handed in; nothing here does input or output. See docs/specs/04-gossip.md.
  */
 export { isWireError, type Disposition, type WireError } from '../wire/wire-error.ts'

@@ -1,5 +1,5 @@
 /**
- * Which events and queries were there before. docs/specs/04-gossip.md §7.4.
+ * Which events and queries were there before. docs/specs/04-gossip.md §7.3.
  *
  * A ring of slots by Lamport time, `length` of them: what is older than that below the clock may or may not have been there, and does not
  * count. Of the same time, events are told apart by name and payload, queries by their number. All ways by which something comes (gossip,

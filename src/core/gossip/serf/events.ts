@@ -1,5 +1,5 @@
 /**
- * User events: something that one member tells all, each of whom has it once. docs/specs/04-gossip.md §7.4.
+ * User events: something that one member tells all, each of whom has it once. docs/specs/04-gossip.md §7.3.
  *
  * By gossip it goes to those who know no other way; where all alive members have another one (a tree), it goes by that alone and may be
  * larger. What gossip missed comes with the ring of events in a push/pull, as far as that goes back.

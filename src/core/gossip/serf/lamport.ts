@@ -1,5 +1,5 @@
 /**
- * The counter of a cluster that orders what members say without their clocks (Lamport, CACM 21/7, 1978). docs/specs/04-gossip.md §7.4.
+ * The counter of a cluster that orders what members say without their clocks (Lamport, CACM 21/7, 1978). docs/specs/04-gossip.md §7.2.
  *
  * Serf has three: of what members intend, of events, and of queries. A time that is beyond any that honest members reach is not taken
  * over: it would be told to all, and leave nothing to count to.

@@ -1,5 +1,5 @@
 /**
- * What membership and intents make of a member: alive, leaving, left, failed. docs/specs/04-gossip.md §7.4.
+ * What membership and intents make of a member: alive, leaving, left, failed. docs/specs/04-gossip.md §7.2.
  *
  * Membership alone cannot tell a member that left from one that crashed when it hears of it late. So a member that goes says so before,
  * as an intent with a Lamport time; who left and by which time is told in each push/pull. Of two intents about a member the later counts. An
@@ -87,6 +87,7 @@ export class MemberRules {
     const entry = this.#admit('join', time, node, now)
     if (typeof entry === 'boolean') return entry
     entry.statusTime = time
+    entry.pruneAt = Infinity
     if (entry.status === 'leaving' && !(entry === this.#state.self && this.#state.isLeaving)) this.#set('updated', entry, 'alive', now)
     return true
   }

@@ -1,6 +1,6 @@
 /**
  * Failed members are tried again: membership forgets them, so that two halves of a parted cluster would never find each other.
- * docs/specs/04-gossip.md §7.5.
+ * docs/specs/04-gossip.md §7.2.
  *
  * From time to time each member tries one, with the probability of failed to alive members: that all of them together make about one attempt
  * for each failed member, however large the cluster. One push/pull that gets through is enough for both halves.

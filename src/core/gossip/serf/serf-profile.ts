@@ -1,4 +1,4 @@
-/** The times of the Serf layer. docs/specs/04-gossip.md §7.5. */
+/** The times of the Serf layer. docs/specs/04-gossip.md §7.7. */
 
 export interface SerfTimes {
   /** How often a failed member is tried again, ms. Shorter: a parted cluster is one sooner; costs a connection attempt each. */

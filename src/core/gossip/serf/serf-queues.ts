@@ -1,6 +1,6 @@
 /**
  * What the Serf layer has to spread: intents, then queries, then events, each kind in a queue of its own, so that a flood of one kind
- * holds up only those after it. docs/specs/04-gossip.md §7.4.
+ * holds up only those after it. docs/specs/04-gossip.md §7.3.
  *
  * Of intents about one member only the newest waits: it is the one that counts wherever both arrive. Events and queries replace nothing.
  */

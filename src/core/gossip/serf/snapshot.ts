@@ -1,6 +1,6 @@
 /**
  * The snapshot: what a member needs to be one of the cluster again after a crash, as lines that are appended to a file, Serf's own.
- * docs/specs/04-gossip.md §7.7.
+ * docs/specs/04-gossip.md §7.6.
  *
  *   alive: NAME ADDRESS:PORT | not-alive: NAME | clock: N | event-clock: N | query-clock: N | leave | # remark
  *

@@ -1,6 +1,6 @@
 /**
  * What the Serf layer adds to a push/pull: by which time each member last changed its mind, who has left, the ring of events, and the
- * clocks. docs/specs/04-gossip.md §7.4.
+ * clocks. docs/specs/04-gossip.md §7.2.
  */
 import { isWireError } from '../../wire/wire-error.ts'
 import { decodeSerfMessage, encodeSerfMessage } from '../serf-codec.ts'

@@ -1,6 +1,6 @@
 /**
  * Where this member is in a space in which distances are round-trip times. Dabek, Cox, Kaashoek, Morris: Vivaldi, SIGCOMM 2004; the
- * adjustment is of Ledlie, Gardner, Seltzer, NSDI 2007. Constants and order of steps are Serf's. docs/specs/04-gossip.md §7.6.
+ * adjustment is of Ledlie, Gardner, Seltzer, NSDI 2007. Constants and order of steps are Serf's. docs/specs/04-gossip.md §7.5.
  *
  * Each round trip to a member whose coordinate is known pulls or pushes this one's, the more the surer that one is of its own. A slight
  * gravity keeps the whole from drifting. What is no number, or no plausible round trip, is not taken.
