@@ -1,6 +1,7 @@
 /**
- * `polycast/gossip`: membership by SWIM with Lifeguard (`SwimMachine`), and the wire format of HashiCorp's memberlist and Serf, as
- * messages and bytes. Time, the cipher and random nonces are handed in; nothing here does input or output. See docs/specs/04-gossip.md.
+ * `polycast/gossip`: membership by SWIM with Lifeguard (`SwimMachine`, docs/specs/04-gossip.md), trees for events (`BroadcastMachine`,
+ * docs/specs/06-broadcast.md), and the wire format of HashiCorp's memberlist and Serf, as messages and bytes. Time, the cipher and random
+ * nonces are handed in; nothing here does input or output.
  */
 export { isWireError, type Disposition, type WireError } from '../wire/wire-error.ts'
 export type { Framing } from './framing.ts'
