@@ -1,6 +1,8 @@
 /**
- * `polycast/gossip`: membership by SWIM with Lifeguard (`SwimMachine`), events, queries and keys above it (`SerfMachine`), and the wire format of HashiCorp's memberlist and Serf, as
- * messages and bytes. Time, the cipher and random nonces are handed in; nothing here does input or output. See docs/specs/04-gossip.md.
+ * `polycast/gossip`: membership by SWIM with Lifeguard (`SwimMachine`), events, queries and keys above it (`SerfMachine`; docs/specs/04-gossip.md),
+ * the state of nodes (`StateMachine`, docs/specs/05-state.md), trees for events (`BroadcastMachine`, docs/specs/06-broadcast.md), all of them
+ * together (`GossipMachine`), and the wire format of HashiCorp's memberlist and Serf, as messages and bytes. Time, the cipher and random
+ * nonces are handed in; nothing here does input or output.
  */
 export { isWireError, type Disposition, type WireError } from '../wire/wire-error.ts'
 export type { Framing } from './framing.ts'
@@ -63,3 +65,5 @@ export type * from './state/state-types.ts'
 export { BroadcastMachine } from './broadcast/broadcast-machine.ts'
 export { DEFAULT_BROADCAST_SETTINGS } from './broadcast/broadcast-types.ts'
 export type * from './broadcast/broadcast-types.ts'
+export { GossipMachine, isPolycast, POLYCAST_TAG } from './gossip-machine.ts'
+export type { GossipInput, GossipOptions, GossipOutput } from './gossip-machine.ts'

@@ -213,6 +213,108 @@ test('an event is delivered once, whoever sends it how often; the cache holds th
   assert.equal(subject.machine.stats().cachedMessages, 0)
 })
 
+/** In a tree: b is its parent, c its child, a neither; and none of what was sent so far is left to be seen. */
+function inTree(): Subject {
+  const subject = new Subject(['a', 'b', 'c', 'root'])
+  subject.link('a', 'b', 'c')
+  subject.get('a', pulse(5))
+  subject.get('b', pulse(2))
+  subject.get('c', pulse(7, true))
+  subject.pass(600)
+  return subject
+}
+
+function pulse(hops: number, isParent: boolean = false): BroadcastMessage {
+  return { type: 'pulse', root: 'root', sequence: 1, hops, isParent }
+}
+
+function eager(subject: Subject): string[] {
+  return subject.machine.neighbours().flatMap(({ node, isEager }) => (isEager ? [node] : []))
+}
+
+test('a pulse is passed on at once, the parent is the one with the fewest hops, and is told; links that nobody chose become lazy', () => {
+  const subject = inTree()
+  assert.deepEqual(eager(subject), ['b', 'c'])
+  const pulses = subject.sent().flatMap(({ to, message }) => (message.type === 'pulse' ? [[to, message.hops, message.isParent]] : []))
+  assert.deepEqual(pulses, [
+    ['b', 6, false],
+    ['c', 6, false],
+    ['b', 6, true],
+  ])
+})
+
+test('without its parent a node takes the next best, but none as far from the root as itself: it may be below', () => {
+  const subject = inTree()
+  subject.outputs()
+  subject.get('b', { type: 'disconnect' })
+  const told = (): string[] => subject.sent().flatMap(({ to, message }) => (message.type === 'pulse' && message.isParent ? [to] : []))
+  assert.deepEqual(told(), ['a'])
+  subject.get('a', { type: 'disconnect' })
+  assert.deepEqual(told(), [])
+})
+
+test('a payload that was here already prunes its link, unless it is a repair or the link is one of parent and child', () => {
+  const subject = inTree()
+  const pruned = (): string[] => subject.sent().flatMap(({ to, message }) => (message.type === 'prune' ? [to] : []))
+  subject.get('b', gossip(1))
+  subject.outputs()
+  subject.get('a', gossip(1, { isRepair: true }))
+  subject.get('b', gossip(1))
+  assert.deepEqual(pruned(), [])
+  subject.get('a', { type: 'graft', isLink: true, ids: [] })
+  assert.deepEqual(eager(subject), ['a', 'b', 'c'])
+  subject.get('a', gossip(1))
+  assert.deepEqual([pruned(), eager(subject)], [['a'], ['b', 'c']])
+  subject.get('a', gossip(2))
+  subject.get('b', gossip(2))
+  assert.deepEqual([pruned(), eager(subject)], [['a'], ['b', 'c']], 'the parent stays, the first goes')
+  subject.get('c', { type: 'prune' })
+  assert.deepEqual(eager(subject), ['b'])
+})
+
+test('who does not say that it has an event gets it again if it is small, and its id if it is not', () => {
+  for (const [bytes, type] of [
+    [512, 'gossip'],
+    [513, 'ihave'],
+  ] as const) {
+    const subject = inTree()
+    subject.get('b', gossip(1, { payload: new Uint8Array(bytes) }))
+    subject.pass(15)
+    subject.get('a', { type: 'ihave', isAgain: false, ids: [{ origin: 'abcd', sequence: 1 }] })
+    subject.outputs()
+    subject.pass(5000)
+    const again = subject
+      .sent()
+      .flatMap(({ to, message }) => (message.type === 'gossip' || message.type === 'ihave' ? [[to, message.type]] : []))
+    assert.deepEqual(
+      again,
+      Array.from({ length: 6 }, () => ['c', type]),
+    )
+  }
+})
+
+test('a digest is answered with the ids that it lacks, and what lacks here is asked for', () => {
+  const subject = inTree()
+  subject.get('a', { type: 'summary', hash: 0, isNew: false, isReply: true })
+  for (const sequence of [1, 2, 3]) subject.get('b', gossip(sequence))
+  subject.pass(100)
+  subject.outputs()
+  const upTo = (origin: string, most: number): BroadcastMessage => ({
+    type: 'digest',
+    isNew: false,
+    origins: [{ origin, upTo: most, ahead: [] }],
+  })
+  subject.get('a', { type: 'summary', hash: 1, isNew: false, isReply: false })
+  assert.deepEqual(subject.sent(), [{ to: 'a', message: upTo('abcd', 3) }])
+  subject.get('a', upTo('abcd', 1))
+  const ids = [2, 3].map((sequence) => ({ origin: 'abcd', sequence }))
+  assert.deepEqual(subject.sent(), [{ to: 'a', message: { type: 'ihave', isAgain: false, ids } }])
+  subject.get('a', upTo('abcd', 5))
+  subject.pass(100)
+  const graft = subject.sent().find(({ message }) => message.type === 'graft')?.message
+  assert.deepEqual(graft?.type === 'graft' && graft.ids.map(({ sequence }) => sequence), [4, 5])
+})
+
 test('reports have a limit; alone, one is there at once', () => {
   const subject = new Subject(['a'], { maxReports: 1 })
   const event = { type: 'broadcast', payload: Uint8Array.of(1), wantsReport: true } as const

@@ -121,6 +121,7 @@ export class BroadcastMachine {
       ...counts,
       bytesSent: { ...bytesSent },
       bytesReceived: { ...bytesReceived },
+      roundTripMs: this.#state.roundTripMs,
       members: members.size,
       neighbours: this.#neighbourhood.size,
       eagerNeighbours,
@@ -192,9 +193,12 @@ export class BroadcastMachine {
         if (neighbour !== undefined) this.#dissemination.handlePrune(neighbour)
         return
       }
-      case 'summary':
-        if (this.#neighbourhood.neighbourOf(from, now) !== undefined) this.#antiEntropy.handleSummary(from, message, now)
-        return
+      case 'summary': {
+        const neighbour = this.#neighbourhood.neighbourOf(from, now)
+        if (neighbour === undefined) return
+        this.#neighbourhood.noticeSummary(neighbour, now)
+        return this.#antiEntropy.handleSummary(from, message, now)
+      }
       case 'digest':
         return this.#antiEntropy.handleDigest(from, message, now)
       case 'receipts':

@@ -61,6 +61,14 @@ export class BroadcastState {
     this.#roundTripMs = this.settings.firstRoundTripMs
   }
 
+  get hasRoundTrip(): boolean {
+    return this.#hasRoundTrip
+  }
+
+  get roundTripMs(): number {
+    return this.#roundTripMs
+  }
+
   /** How long a question may go unanswered before it is asked again, ms. */
   get answerMs(): number {
     return Math.min(Math.max(2.5 * this.#roundTripMs, this.#roundTripMs + 4 * this.#roundTripDeviationMs, 8), 1000)

@@ -138,6 +138,8 @@ export interface BroadcastStats {
   readonly ihavesReceived: number
   readonly bytesSent: Readonly<Record<BroadcastMessageType, number>>
   readonly bytesReceived: Readonly<Record<BroadcastMessageType, number>>
+  /** The smoothed time from question to answer, ms. */
+  readonly roundTripMs: number
   readonly members: number
   readonly neighbours: number
   readonly eagerNeighbours: number

@@ -25,9 +25,9 @@ interface MissingEvent {
 /** Members remembered to have one event. */
 const MAX_ANNOUNCERS = 8
 /** Questions for one event; then only comparing with neighbours brings it up again. */
-const MAX_ASKED = 20
+const MAX_ASKED = 24
 /** Questions before the pauses between them grow. */
-const QUICK_QUESTIONS = 4
+const QUICK_QUESTIONS = 8
 
 export class MissingEvents {
   readonly #state: BroadcastState
@@ -68,7 +68,12 @@ export class MissingEvents {
       // Who was not asked yet comes before those who were.
       missing.announcers.splice(Math.max(0, missing.announcers.length - missing.asked), 0, from)
     }
-    if (isUrgent && missing.asked === 0) missing.dueAt = now
+    // Who says so again waits for an answer: it is there, and it is asked, unless another may still be about to answer.
+    if (isUrgent && (missing.asked === 0 || now - missing.askedAt >= this.#state.answerMs)) {
+      missing.dueAt = now
+      const at = missing.announcers.indexOf(from)
+      if (at > 0) missing.announcers.unshift(...missing.announcers.splice(at, 1))
+    }
     this.#dueAt = Math.min(this.#dueAt, missing.dueAt)
   }
 

@@ -18,6 +18,8 @@ export interface Neighbour {
   /** Its place in sets of neighbours, 0 to 31. */
   readonly slot: number
   readonly since: number
+  /** Whether it was the one that asked. */
+  readonly hasAsked: boolean
   /** Whether payloads go there unasked. */
   isEager: boolean
   /** The pulse that it sent last, when it first came, how far it is from the root by it, and whether it has this node for its parent. */
@@ -112,11 +114,11 @@ export class Neighbourhood {
         return
       }
       if (!this.#makeRoom(from, wish, now)) return this.#state.send(from, { type: 'refuse' })
-      this.#link(from, now)
+      this.#link(from, now, true)
     } else if (neighbour.pulse !== undefined && now - neighbour.since > this.#state.settings.requestTimeoutMs) {
       // It has lost what it knew, or thinks that it has lost this node: it is told all as for the first time.
       this.#unlink(neighbour, now)
-      this.#link(from, now)
+      this.#link(from, now, true)
     }
     this.#requests.delete(from)
     this.#state.send(from, { type: 'accept' })
@@ -161,6 +163,12 @@ export class Neighbourhood {
     if (this.size < this.#most() || this.#isRing(from)) return this.#makeRoom(from, 'ring', now) ? this.#link(from, now) : undefined
     this.#state.send(from, { type: 'disconnect' })
     return undefined
+  }
+
+  /** Who was accepted compares at once: for one who was only asked so far, that is its first round trip. */
+  noticeSummary({ since, hasAsked }: Neighbour, now: number): void {
+    if (hasAsked && !this.#state.hasRoundTrip && now - since < this.#state.settings.requestTimeoutMs)
+      this.#state.noticeRoundTrip(now - since)
   }
 
   // ---- looking for neighbours ----
@@ -244,9 +252,9 @@ export class Neighbourhood {
     return true
   }
 
-  #link(node: string, now: number): Neighbour {
+  #link(node: string, now: number, hasAsked: boolean = false): Neighbour {
     const slot = 31 - Math.clz32(~this.#slots & -~this.#slots)
-    const neighbour: Neighbour = { node, slot, since: now, isEager: false, pulse: undefined }
+    const neighbour: Neighbour = { node, slot, since: now, hasAsked, isEager: false, pulse: undefined }
     this.#slots |= 1 << slot
     this.#neighbours.set(node, neighbour)
     this.#events.linked(neighbour, now)
