@@ -160,6 +160,19 @@ test('a stream ends when it is stopped, or its client goes', async (t) => {
   assert.equal(gossip.listenerCount, 0)
 })
 
+test('a client that goes at once leaves nothing behind', async (t) => {
+  const { connect, gossip, server } = await open(t)
+  for (let i = 0; i < 5; i++) {
+    const client = await connect()
+    client.send('query', { Name: 'q', Timeout: 3_600_000_000_000 })
+    client.send('stream', { Type: '*' })
+    client.socket.end()
+    while ((await client.next()) !== 'closed') continue
+  }
+  await server.close()
+  assert.equal(gossip.listenerCount, 0)
+})
+
 test('streams that are wrong, there already, or too many are refused', async (t) => {
   const { connect, server } = await open(t)
   const client = await connect()
@@ -200,7 +213,7 @@ test('a query is answered with acks, responses and its end', async (t) => {
 
 test('queries that cannot be sent are refused before they begin', async (t) => {
   const client = await (await open(t)).connect()
-  assert.match(JSON.stringify(await client.ask('query', { Name: 'q', Payload: 'x'.repeat(2000) })), /query of 2001 bytes/)
+  assert.match(JSON.stringify(await client.ask('query', { Name: 'q', Payload: 'x'.repeat(2000) })), /^"a query of 2001 bytes/)
   assert.equal(await client.ask('query', { Name: '_serf_conflict' }), "Queries cannot contain the '_serf_' prefix")
   assert.equal(await client.ask('query', { Name: '_serf_ping', Payload: 'x' }), "Queries cannot contain the '_serf_' prefix")
   const ping = client.send('query', { Name: '_serf_ping', RequestAck: true, Timeout: 1_000_000 })
