@@ -2,6 +2,8 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { test, type TestContext } from 'node:test'
 import { isPolycastError } from '../errors.ts'
+import { Random } from '../../core/lib/random.ts'
+import { COMMANDS } from './commands.ts'
 import { MAX_QUEUED_BYTES } from './connection.ts'
 import { LogRing } from './log-tap.ts'
 import { MAX_CLIENTS, startSerfRpc, type SerfRpcOptions, type SerfRpcServer } from './server.ts'
@@ -373,6 +375,26 @@ test('what is no request ends the connection', async (t) => {
     assert.equal(await client.next(), 'closed', String(attempt))
   }
   assert.equal(server.counters.malformed, attempts.length)
+})
+
+test('whatever comes, the server goes on', async (t) => {
+  const { connect, server } = await open(t)
+  const random = new Random('bytes for the Serf RPC')
+  const commands = [...COMMANDS.keys()].filter((name) => name !== 'leave')
+  for (let i = 0; i < 200; i++) {
+    const client = await connect()
+    const bytes = Uint8Array.from({ length: random.below(60) }, () => random.below(256))
+    if (i % 2 === 0) client.socket.write(bytes)
+    else {
+      // A body that has nothing to do with its command.
+      client.write({ Command: commands[i % commands.length]!, Seq: i })
+      client.socket.write(bytes)
+    }
+    client.socket.end()
+    while ((await client.next()) !== 'closed') continue
+  }
+  assert.equal((await (await connect()).fetch('members')).error, '')
+  assert.equal(server.counters.accepted, 201)
 })
 
 test('requests that come in one packet, or byte by byte, are answered in their order', async (t) => {
