@@ -456,4 +456,6 @@ test('addresses that others can reach are for those who say so', async (t) => {
     isPolycastError(error, 'address-in-use'),
   )
   await server.close()
+  const local = await startSerfRpc({ host: 'localhost', port: 0, gossip, log: SILENT })
+  await local.close()
 })
