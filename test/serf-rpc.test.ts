@@ -61,11 +61,17 @@ async function output(running: Promise<Run>): Promise<string> {
   return stdout
 }
 
+/** Lines and their columns; the command writes tags in an order of chance, so they are sorted. */
 function rows(text: string): string[][] {
   return text
     .trimEnd()
     .split('\n')
-    .map((line) => line.trimEnd().split(/\s{2,}/))
+    .map((line) =>
+      line
+        .trimEnd()
+        .split(/\s{2,}/)
+        .map((column) => column.split(',').toSorted().join(',')),
+    )
 }
 
 test('serf members', { skip }, async (t) => {

@@ -9,7 +9,7 @@ import { keyCommand, listKeys } from './keys.ts'
 import { filterMembers } from './member-filter.ts'
 import { memberRecord } from './member-record.ts'
 import * as messages from './messages.ts'
-import { bodyOf, decodeValue, encodeResponse, ERROR_TEXTS } from './protocol.ts'
+import { bodyOf, decodeValue, encodeResponse, errorText, ERROR_TEXTS } from './protocol.ts'
 import type { Opening, Session } from './session.ts'
 import { stats } from './stats.ts'
 
@@ -39,7 +39,7 @@ export interface Command {
   call(session: Session, seq: number, body: Uint8Array): Promise<Response> | WireError
 }
 
-/** Seconds that the longest query may take. */
+/** What the longest query may take. */
 const MAX_QUERY_MS = 3_600_000
 const NS_PER_MS = 1_000_000
 
@@ -237,7 +237,7 @@ async function carryOut<Reply>(
   } catch (raw) {
     const error = asPolycastError(raw)
     if (error.code === 'internal') session.parts.log.error({ err: raw }, 'a request of the Serf RPC met a fault of Polycast')
-    outcome = { error: error.message }
+    outcome = { error: errorText(error) }
   }
   const body = kind === undefined ? undefined : bodyOf(kind, outcome.reply ?? kind.zero)
   return { bytes: encodeResponse(seq, outcome.error ?? '', body), begin: outcome.begin }

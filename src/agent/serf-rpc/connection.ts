@@ -17,7 +17,9 @@ import { Session } from './session.ts'
 export const MAX_QUEUED_BYTES: number = 8 * 1024 * 1024
 /** For the handshake, and for the authentication where there is one. */
 const GREETING_TIMEOUT_MS = 10_000
-/** For a client to read the error that ends its connection. */
+/** Silence after which the kernel looks whether the client is still there. */
+const KEEP_ALIVE_MS = 60_000
+/** For a client to read what it was sent before its connection ends. */
 const CLOSE_GRACE_MS = 1000
 
 interface Pending {
@@ -47,12 +49,14 @@ export class Connection {
       this.close()
     }, GREETING_TIMEOUT_MS)
     socket.setNoDelay(true)
+    socket.setKeepAlive(true, KEEP_ALIVE_MS)
     socket.on('data', (bytes: Buffer) => {
+      if (this.#isClosed) return
       this.#splitter.push(bytes)
       void this.#work()
     })
-    // A client that is done asking still gets its answers; with none under way, it has gone.
-    socket.on('end', () => socket.end())
+    // It comes when all requests before it are answered, for nothing is read while one is carried out.
+    socket.on('end', () => this.#finish())
     socket.on('error', (error) => parts.log.debug({ reason: error.message }, 'a connection of the Serf RPC broke'))
     socket.on('close', () => {
       this.close()
@@ -138,6 +142,12 @@ export class Connection {
   /** Sends an error and closes when the client has it. */
   #end(seq: number, error: string): void {
     this.#write(encodeResponse(seq, error, undefined))
+    this.#finish()
+  }
+
+  /** Closes when the client has what it was sent, or does not take it. */
+  #finish(): void {
+    if (this.#isClosed) return
     this.#isClosed = true
     this.#session.close()
     clearTimeout(this.#greeting)

@@ -7,6 +7,7 @@
 import type { Kind } from '../../core/gossip/msgpack-kinds.ts'
 import { MsgpackReader, MsgpackWriter } from '../../core/gossip/msgpack.ts'
 import { wireError, type WireError } from '../../core/wire/wire-error.ts'
+import type { PolycastError } from '../errors.ts'
 import { RESPONSE_HEADER } from './messages.ts'
 
 /** Errors, in the words that clients of Serf look for. */
@@ -28,6 +29,12 @@ export const ERROR_TEXTS = {
 
 /** Characters of an error that are passed on: an error of somebody else's may be of any length. */
 const MAX_ERROR_LENGTH = 4096
+
+/** What clients are told of an operation that failed. */
+export function errorText({ code, message, params }: PolycastError): string {
+  // The sentence around the reason speaks of requests of the HTTP API.
+  return code === 'bad-request' ? String(params['reason']) : message
+}
 
 /** One value of a kind, which has to be all of the bytes. */
 export function decodeValue<T>(kind: Kind<T>, value: Uint8Array): T | WireError {

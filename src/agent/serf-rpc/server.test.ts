@@ -2,6 +2,8 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { test, type TestContext } from 'node:test'
 import { isPolycastError } from '../errors.ts'
+import { Random } from '../../core/lib/random.ts'
+import { COMMANDS } from './commands.ts'
 import { MAX_QUEUED_BYTES } from './connection.ts'
 import { LogRing } from './log-tap.ts'
 import { MAX_CLIENTS, startSerfRpc, type SerfRpcOptions, type SerfRpcServer } from './server.ts'
@@ -160,6 +162,19 @@ test('a stream ends when it is stopped, or its client goes', async (t) => {
   assert.equal(gossip.listenerCount, 0)
 })
 
+test('a client that goes at once leaves nothing behind', async (t) => {
+  const { connect, gossip, server } = await open(t)
+  for (let i = 0; i < 5; i++) {
+    const client = await connect()
+    client.send('query', { Name: 'q', Timeout: 3_600_000_000_000 })
+    client.send('stream', { Type: '*' })
+    client.socket.end()
+    while ((await client.next()) !== 'closed') continue
+  }
+  await server.close()
+  assert.equal(gossip.listenerCount, 0)
+})
+
 test('streams that are wrong, there already, or too many are refused', async (t) => {
   const { connect, server } = await open(t)
   const client = await connect()
@@ -200,7 +215,7 @@ test('a query is answered with acks, responses and its end', async (t) => {
 
 test('queries that cannot be sent are refused before they begin', async (t) => {
   const client = await (await open(t)).connect()
-  assert.match(JSON.stringify(await client.ask('query', { Name: 'q', Payload: 'x'.repeat(2000) })), /query of 2001 bytes/)
+  assert.match(JSON.stringify(await client.ask('query', { Name: 'q', Payload: 'x'.repeat(2000) })), /^"a query of 2001 bytes/)
   assert.equal(await client.ask('query', { Name: '_serf_conflict' }), "Queries cannot contain the '_serf_' prefix")
   assert.equal(await client.ask('query', { Name: '_serf_ping', Payload: 'x' }), "Queries cannot contain the '_serf_' prefix")
   const ping = client.send('query', { Name: '_serf_ping', RequestAck: true, Timeout: 1_000_000 })
@@ -362,6 +377,26 @@ test('what is no request ends the connection', async (t) => {
   assert.equal(server.counters.malformed, attempts.length)
 })
 
+test('whatever comes, the server goes on', async (t) => {
+  const { connect, server } = await open(t)
+  const random = new Random('bytes for the Serf RPC')
+  const commands = [...COMMANDS.keys()].filter((name) => name !== 'leave')
+  for (let i = 0; i < 200; i++) {
+    const client = await connect()
+    const bytes = Uint8Array.from({ length: random.below(60) }, () => random.below(256))
+    if (i % 2 === 0) client.socket.write(bytes)
+    else {
+      // A body that has nothing to do with its command.
+      client.write({ Command: commands[i % commands.length]!, Seq: i })
+      client.socket.write(bytes)
+    }
+    client.socket.end()
+    while ((await client.next()) !== 'closed') continue
+  }
+  assert.equal((await (await connect()).fetch('members')).error, '')
+  assert.equal(server.counters.accepted, 201)
+})
+
 test('requests that come in one packet, or byte by byte, are answered in their order', async (t) => {
   const client = await (await open(t)).connect()
   const both = [
@@ -421,4 +456,6 @@ test('addresses that others can reach are for those who say so', async (t) => {
     isPolycastError(error, 'address-in-use'),
   )
   await server.close()
+  const local = await startSerfRpc({ host: 'localhost', port: 0, gossip, log: SILENT })
+  await local.close()
 })

@@ -4,9 +4,10 @@
  * Off unless it is asked for. Whoever reaches the port can send events, change tags and make the node leave, so it is for loopback alone
  * where nothing else was said, and may ask for a key.
  */
-import { createServer, type AddressInfo } from 'node:net'
+import { lookup } from 'node:dns/promises'
+import { createServer, isIP, type AddressInfo } from 'node:net'
 import { formatAddress, isLoopback } from '../addresses.ts'
-import { fail, fromErrno } from '../errors.ts'
+import { fail, fromErrno, type PolycastError } from '../errors.ts'
 import type { Gossip } from '../gossip/gossip.ts'
 import { Connection } from './connection.ts'
 import type { LogRing } from './log-tap.ts'
@@ -16,7 +17,7 @@ import { newCounters, type RpcCounters, type RpcLog } from './parts.ts'
 export const MAX_CLIENTS = 64
 
 export interface SerfRpcOptions {
-  /** IP address to listen at. */
+  /** IP address to listen at, or a name such as localhost. */
   readonly host: string
   /** 0 takes any free one. */
   readonly port: number
@@ -43,7 +44,12 @@ export interface SerfRpcServer {
 
 /** Listens. Errors: not-loopback, address-in-use, address-unusable. */
 export async function startSerfRpc(options: SerfRpcOptions): Promise<SerfRpcServer> {
-  const { host, gossip, log, logTap, authKey, isEncrypted = false, onLeft = () => undefined } = options
+  const { gossip, log, logTap, authKey, isEncrypted = false, onLeft = () => undefined } = options
+  const unusable = (error: unknown): PolycastError =>
+    fromErrno(error, { doing: 'listen', address: formatAddress(options.host, options.port), purpose: 'the Serf RPC' })
+  const host = await addressOf(options.host).catch((error: unknown) => {
+    throw unusable(error)
+  })
   if (!isLoopback(host) && options.isInsecure !== true) throw fail('not-loopback', { address: host, option: 'serf-rpc' })
   const counters = newCounters()
   const parts = { gossip, log, logTap, authKey, isEncrypted, onLeft, counters }
@@ -60,9 +66,7 @@ export async function startSerfRpc(options: SerfRpcOptions): Promise<SerfRpcServ
     counters.refused++
   })
   await new Promise<void>((resolve, reject) => {
-    server.once('error', (error) => {
-      reject(fromErrno(error, { doing: 'listen', address: formatAddress(host, options.port), purpose: 'the Serf RPC' }))
-    })
+    server.once('error', (error) => reject(unusable(error)))
     server.listen(options.port, host, resolve)
   })
   return {
@@ -74,4 +78,9 @@ export async function startSerfRpc(options: SerfRpcOptions): Promise<SerfRpcServ
       await closed
     },
   }
+}
+
+/** What is checked must be what is listened at, so a name is looked up once. */
+async function addressOf(host: string): Promise<string> {
+  return isIP(host) === 0 ? (await lookup(host)).address : host
 }

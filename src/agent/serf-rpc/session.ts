@@ -11,7 +11,7 @@ import { serfLevel } from './log-tap.ts'
 import { memberRecord } from './member-record.ts'
 import { LOG_RECORD, MEMBER_EVENT_RECORD, QUERY_EVENT_RECORD, QUERY_REPLY_RECORD, USER_EVENT_RECORD } from './messages.ts'
 import type { RpcParts } from './parts.ts'
-import { bodyOf, encodeResponse, ERROR_TEXTS, type Body } from './protocol.ts'
+import { bodyOf, encodeResponse, errorText, ERROR_TEXTS, type Body } from './protocol.ts'
 
 /** Streams, monitors and queries that one client has under way; more are refused. */
 export const MAX_STREAMS = 64
@@ -53,6 +53,7 @@ export class Session {
     return {
       error: undefined,
       begin: () => {
+        if (this.#isClosed) return
         ends.push(
           gossip.onMemberEvent((event) => this.#sendMemberEvent(seq, filter, event)),
           gossip.onEvent(({ name, payload, time, canCoalesce }) => {
@@ -82,6 +83,7 @@ export class Session {
     return {
       error: undefined,
       begin: () => {
+        if (this.#isClosed) return
         end = this.parts.logTap?.listen(level, (line) => this.#send(seq, bodyOf(LOG_RECORD, { Log: line })))
       },
     }
@@ -115,7 +117,7 @@ export class Session {
         reply('done', '', NOTHING)
       })
     await Promise.race([ended, gossip.gossipStats().then(nextTurn, nextTurn)])
-    if (failure !== undefined) return { error: asPolycastError(failure).message }
+    if (failure !== undefined) return { error: errorText(asPolycastError(failure)) }
     return {
       error: undefined,
       begin: () => {
