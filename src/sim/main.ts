@@ -38,7 +38,9 @@ async function main(what: string): Promise<number> {
     const begun = process.cpuUsage()
     const { figures, violations } = scenario.run()
     const { user, system } = process.cpuUsage(begun)
-    process.stdout.write(`${scenario.name}: ${scenario.what}\n  ${scenario.describe(figures)}; ${((user + system) / 1e6).toFixed(1)} s of CPU\n`)
+    process.stdout.write(
+      `${scenario.name}: ${scenario.what}\n  ${scenario.describe(figures)}; ${((user + system) / 1e6).toFixed(1)} s of CPU\n`,
+    )
     for (const violation of violations) process.stdout.write(`  does not hold: ${violation}\n`)
     found[scenario.name] = figures
     const before = committed[scenario.name]

@@ -34,6 +34,10 @@ export class Spread {
     if (!this.#heardAt.has(host)) this.#heardAt.set(host, now - this.startedAt)
   }
 
+  get count(): number {
+    return this.#heardAt.size
+  }
+
   /** Times from its start, ms, in order. */
   times(): number[] {
     return [...this.#heardAt.values()].sort((a, b) => a - b)
@@ -52,7 +56,10 @@ export class GossipChecks {
   falseFailures = 0
   /** The same of any node that runs, whatever is the matter with the two. */
   failuresOfRunning = 0
-  suspicions = 0
+  /** Those whom it was said of. */
+  readonly failedThoughUp: Set<GossipHost> = new Set()
+  /** Probes that nothing answered. */
+  accusations = 0
   refutations = 0
   /** How often it was told that a member answers on streams and not to packets. */
   packetsLost = 0
@@ -97,7 +104,7 @@ export class GossipChecks {
         this.packetsLost++
         return
       case 'suspected':
-        this.suspicions++
+        if (output.verdict.source === 'probe') this.accusations++
         return this.#member(host, output)
       case 'failed':
         this.#failed(host, output.member.node)
@@ -117,7 +124,10 @@ export class GossipChecks {
     }
   }
 
-  #member(host: GossipHost, { type, member }: Extract<SwimOutput, { type: 'joined' | 'updated' | 'suspected' | 'cleared' | 'failed' | 'left' }>): void {
+  #member(
+    host: GossipHost,
+    { type, member }: Extract<SwimOutput, { type: 'joined' | 'updated' | 'suspected' | 'cleared' | 'failed' | 'left' }>,
+  ): void {
     for (const { type: wanted, node, spread } of this.#followed) {
       if (wanted === type && node === member.node) spread.heard(host, this.#world.now)
     }
@@ -133,6 +143,7 @@ export class GossipChecks {
     const other = this.#world.hostOf(node)
     if (other === undefined || !other.isUp || other.isLeaving) return
     this.failuresOfRunning++
+    this.failedThoughUp.add(other)
     if (this.isWell(host) && this.isWell(other)) this.falseFailures++
     let held = this.#heldDead.get(host)
     if (held === undefined) this.#heldDead.set(host, (held = new Map<GossipHost, number>()))

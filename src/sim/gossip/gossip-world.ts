@@ -2,7 +2,7 @@
  * A gossip cluster in virtual time: hosts with nodes that run the shipping machines, the links between them, what befalls them, and what
  * came of it. The same options give the same run, event for event.
  *
- * It begins either with hosts on which nothing runs, or with a cluster that is established: each node knows all, by one shared
+ * It begins with hosts on which nothing runs, or with a cluster that is established: each node of it knows all of it, by one shared
  * snapshot. That is how ten thousand nodes begin, whose joining one by one would be another experiment.
  */
 import { MemberSnapshot } from '../../core/gossip/member-snapshot.ts'
@@ -21,8 +21,8 @@ export interface GossipWorldOptions {
   readonly nodes: number
   readonly profile: GossipProfile
   readonly links?: Partial<LinkOptions>
-  /** Whether the nodes run and know each other from the start. */
-  readonly isEstablished: boolean
+  /** How many of the nodes, the first ones, run and know each other from the start. */
+  readonly established: number
   /** How long after what was the matter with a node it counts as healthy again, ms. */
   readonly recoveryMs?: number
   /** `SwimNode` unless given. */
@@ -37,7 +37,13 @@ const NO_META = new Uint8Array(0)
 
 type Event =
   | { readonly type: 'wake' | 'free'; readonly host: GossipHost }
-  | { readonly type: 'packet'; readonly host: GossipHost; readonly from: Endpoint; readonly messages: readonly PacketMessage[]; bytes: number }
+  | {
+      readonly type: 'packet'
+      readonly host: GossipHost
+      readonly from: Endpoint
+      readonly messages: readonly PacketMessage[]
+      bytes: number
+    }
   | { readonly type: 'stream'; readonly host: GossipHost; readonly life: number; readonly input: TransportInput }
   | { readonly type: 'task'; readonly run: (now: number) => void }
 
@@ -70,7 +76,6 @@ export class GossipWorld {
   readonly #queue: EventQueue<Event> = new EventQueue()
   readonly #requests: Map<number, Request> = new Map()
   #nextRequest = 1
-  #members: MemberSnapshot | undefined
 
   constructor(options: GossipWorldOptions) {
     this.options = options
@@ -78,7 +83,7 @@ export class GossipWorld {
     this.links = new Links({ ...DEFAULT_LINKS, ...options.links }, this.#random.fork('links'))
     for (let index = 0; index < options.nodes; index++) this.#addHost(index)
     this.checks = new GossipChecks(this)
-    if (options.isEstablished) this.#establish()
+    this.#establish(this.hosts.slice(0, options.established))
     this.#sampleAt(SAMPLE_MS)
   }
 
@@ -102,9 +107,9 @@ export class GossipWorld {
     this.hosts.push(new GossipHost(this, index, this.#random.fork(`host/${index}`)))
   }
 
-  #establish(): void {
-    this.#members = new MemberSnapshot(
-      this.hosts.map(({ name, endpoint: { address, port } }) => ({
+  #establish(hosts: readonly GossipHost[]): void {
+    const members = new MemberSnapshot(
+      hosts.map(({ name, endpoint: { address, port } }) => ({
         node: name,
         address,
         port,
@@ -114,8 +119,7 @@ export class GossipWorld {
         versions: VERSIONS,
       })),
     )
-    for (const host of this.hosts) this.#start(host, this.#members)
-    this.#members = undefined
+    for (const host of hosts) this.#start(host, members)
   }
 
   #start(host: GossipHost, members: MemberSnapshot | undefined): void {
@@ -188,6 +192,13 @@ export class GossipWorld {
     this.#ail(this.hosts, forMs)
     this.links.partition(new Map(indices.map((index) => [index, 1])))
     this.at(this.now + forMs, () => this.links.partition(new Map()))
+  }
+
+  /** This share of all packets to and from a host get lost, for a while. */
+  lose(index: number, loss: number, forMs: number): void {
+    this.#ail([this.hosts[index]!], forMs)
+    this.links.lossOf.set(index, loss)
+    this.at(this.now + forMs, () => this.links.lossOf.delete(index))
   }
 
   /** Nothing from one host comes to the other, for a while. */

@@ -12,22 +12,27 @@ const bytes = fc.uint8Array({ maxLength: 300 })
 const address = fc.oneof(fc.uint8Array({ minLength: 4, maxLength: 4 }), fc.uint8Array({ minLength: 16, maxLength: 16 }))
 const port = fc.integer({ min: 256, max: 65535 })
 const source = fc.record({ sourceAddress: address, sourcePort: port, sourceNode: name })
-const member = fc.record({ node: name, incarnation: number32, address, port, meta: bytes, versions: fc.constant([1, 5, 5, 2, 5, 5] as const) })
+const member = fc.record({
+  node: name,
+  incarnation: number32,
+  address,
+  port,
+  meta: bytes,
+  versions: fc.constant([1, 5, 5, 2, 5, 5] as const),
+})
 
 const message: fc.Arbitrary<PacketMessage> = fc.oneof(
   fc.record({ type: fc.constant('ping' as const), sequence: number32, node: name }),
   fc.tuple(number32, name, source).map(([sequence, node, from]) => ({ type: 'ping' as const, sequence, node, ...from })),
-  fc
-    .tuple(number32, name, source, address, port, fc.boolean())
-    .map(([sequence, node, from, target, to, nack]) => ({
-      type: 'indirect-ping' as const,
-      sequence,
-      node,
-      target,
-      port: to,
-      nack,
-      ...from,
-    })),
+  fc.tuple(number32, name, source, address, port, fc.boolean()).map(([sequence, node, from, target, to, nack]) => ({
+    type: 'indirect-ping' as const,
+    sequence,
+    node,
+    target,
+    port: to,
+    nack,
+    ...from,
+  })),
   fc.record({ type: fc.constant('ack' as const), sequence: number32, payload: fc.option(bytes, { nil: undefined }) }),
   fc.record({ type: fc.constant('nack' as const), sequence: number32 }),
   fc.record({ type: fc.constantFrom('suspect' as const, 'dead' as const), incarnation: number32, node: name, from: name }),

@@ -13,7 +13,7 @@ export function figuresOf(world: GossipWorld, followed: Spread | undefined, oneV
     packetBytesPerSec: rounded(sum((host) => host.sentBytes) / nodeSeconds, 1),
     streamBytesPerSec: rounded(sum((host) => host.streamBytes) / nodeSeconds, 1),
     packetsPerSec: rounded(sum((host) => host.sentPackets) / nodeSeconds, 3),
-    suspected: checks.suspicions,
+    accused: checks.accusations,
     refuted: checks.refutations,
     failedThoughUp: checks.failuresOfRunning,
     falselyFailed: checks.falseFailures,
@@ -32,10 +32,10 @@ export function figuresOf(world: GossipWorld, followed: Spread | undefined, oneV
 }
 
 export function describeRun(figures: Figures): string {
-  const { packetBytesPerSec, streamBytesPerSec, packetsPerSec, suspected, refuted, falselyFailed, mostQueued, trace } = figures
+  const { packetBytesPerSec, streamBytesPerSec, packetsPerSec, accused, refuted, falselyFailed, mostQueued, trace } = figures
   const traffic = `a node sends ${packetBytesPerSec} B/s in ${packetsPerSec} packets/s and ${streamBytesPerSec} B/s on streams`
   const { failedThoughUp, oneViewMs, heardBy, firstMs, medianMs, lastMs } = figures
   const spread = heardBy === undefined ? '' : `, heard by ${heardBy}: first ${firstMs} ms, median ${medianMs} ms, last ${lastMs} ms`
   const oneView = oneViewMs === undefined ? '' : `, one view after ${oneViewMs} ms`
-  return `${traffic}, suspected ${suspected}, refuted ${refuted}, failed though up ${failedThoughUp}, falsely failed ${falselyFailed}, most queued ${mostQueued}${spread}${oneView}, trace ${trace}`
+  return `${traffic}, accused ${accused}, refuted ${refuted}, failed though up ${failedThoughUp}, falsely failed ${falselyFailed}, most queued ${mostQueued}${spread}${oneView}, trace ${trace}`
 }

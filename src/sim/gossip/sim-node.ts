@@ -2,7 +2,7 @@
  * What the simulator drives: a node, whatever its machine. A machine with more in it (events, queries) has an adapter of its own beside
  * the one here, and the world, the checks and the scenarios stay as they are.
  */
-import { Random } from '../../core/lib/random.ts'
+import type { Random } from '../../core/lib/random.ts'
 import type { MemberSnapshot } from '../../core/gossip/member-snapshot.ts'
 import type { Endpoint, MemberState, ProtocolVersions } from '../../core/gossip/messages.ts'
 import type { GossipProfile } from '../../core/gossip/profile.ts'
