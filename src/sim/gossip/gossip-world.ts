@@ -33,6 +33,21 @@ export const DEFAULT_LINKS: LinkOptions = { minLatencyMs: 1, maxLatencyMs: 5, lo
 const RECOVERY_MS = 20_000
 /** How often the checks look at all nodes, ms. */
 const SAMPLE_MS = 1000
+/** The kinds of inputs and messages, as numbers for the trace. */
+const TRACED: readonly string[] = [
+  'packet',
+  'stream-opened',
+  'stream-answered',
+  'stream-failed',
+  'ping',
+  'indirect-ping',
+  'ack',
+  'nack',
+  'alive',
+  'suspect',
+  'dead',
+  'user',
+]
 const NO_META = new Uint8Array(0)
 
 type Event =
@@ -288,7 +303,10 @@ export class GossipWorld {
     this.packets.taken++
     this.#mix(Math.round(now * 1000))
     this.#mix(host.index)
-    this.#mix(input.type === 'packet' ? (input.messages[0]?.type.length ?? 0) : input.type.length)
+    this.#mix(TRACED.indexOf(input.type))
+    if (input.type !== 'packet') return
+    for (const { type } of input.messages) this.#mix(TRACED.indexOf(type))
+    this.#mix((input.from.address[2]! << 8) | input.from.address[3]!)
   }
 
   /** A node says something that is not traffic. */
