@@ -41,10 +41,10 @@ const TRAFFIC: readonly Metric[] = [
 /** One for each value of what is not on the axis. */
 const DASHES = ['', '7 4', '2 3', '9 3 2 3', '1 5', '12 4', '4 8', '6 2 2 2']
 
-const WIDTH = 760
+const WIDTH = 840
 const PANEL_HEIGHT = 300
 const LEFT = 64
-const RIGHT = 236
+const RIGHT = 290
 const TOP = 34
 const BOTTOM = 44
 const LINE_HEIGHT = 17
@@ -159,7 +159,7 @@ function drawSeries(
   ].join('\n')
 }
 
-/** Round numbers from 0 to at least the highest value, four to eight of them. */
+/** Round numbers from 0 to at least the highest value, three to eight of them. */
 function ticksTo(highest: number): number[] {
   if (highest <= 0) return [0, 1]
   const magnitude = 10 ** Math.floor(Math.log10(highest))
