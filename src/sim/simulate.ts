@@ -1,8 +1,9 @@
 /** Runs one scenario and says what came of it: figures that are exact for its seed, and what did not hold. */
-import type { Scenario } from './scenarios.ts'
+import { rounded, type Figures, type Outcome, type Runnable } from './scenario.ts'
+import { SCENARIOS, type Scenario } from './scenarios.ts'
 import { SwarmWorld } from './swarm-world.ts'
 
-export interface Figures {
+export interface SwarmFigures extends Figures {
   /** Times from joining to the last chunk, over the bound. */
   readonly median: number
   readonly last: number
@@ -21,13 +22,16 @@ export interface Figures {
   readonly trace: string
 }
 
-export interface Outcome {
-  readonly figures: Figures
-  /** Sentences about what should hold and did not; none when all is well. */
-  readonly violations: readonly string[]
-}
+/** The scenarios as `main.ts` runs them. */
+export const SWARM_RUNNABLES: readonly Runnable[] = SCENARIOS.map((scenario) => ({
+  name: `swarm/${scenario.name}`,
+  what: scenario.what,
+  isByHand: false,
+  run: (seed): Outcome => simulate(seed === undefined ? scenario : { ...scenario, options: { ...scenario.options, seed } }),
+  describe: (figures): string => describe(figures as SwarmFigures),
+}))
 
-export function simulate({ options, boundMs, within, originAtMost, counted, befall }: Scenario): Outcome {
+function simulate({ options, boundMs, within, originAtMost, counted, befall }: Scenario): Outcome {
   const world = new SwarmWorld(options)
   befall(world, boundMs)
   world.run(within * boundMs)
@@ -35,14 +39,14 @@ export function simulate({ options, boundMs, within, originAtMost, counted, befa
   const times = hosts.map((host) => (host.doneAt - host.joinedAt) / boundMs).sort((a, b) => a - b)
   const zones = [...new Set(options.peers.map((peer) => peer.zone ?? ''))].map((zone) => world.network.zoneBytes(zone))
   const duplicates = world.hosts.reduce((sum, { peer }) => sum + peer.status().duplicateBytes, 0)
-  const figures = {
-    median: round(times[Math.floor(times.length / 2)] ?? Infinity),
-    last: round(times.at(-1) ?? Infinity),
-    originSent: round((world.network.hosts[0]?.sentBytes ?? 0) / options.contentBytes),
-    zoneLink: round(Math.max(...zones.map(({ up, down }) => Math.max(up, down))) / options.contentBytes),
-    duplicates: round(duplicates / options.contentBytes / options.peers.length),
+  const figures: SwarmFigures = {
+    median: rounded4(times[Math.floor(times.length / 2)] ?? Infinity),
+    last: rounded4(times.at(-1) ?? Infinity),
+    originSent: rounded4((world.network.hosts[0]?.sentBytes ?? 0) / options.contentBytes),
+    zoneLink: rounded4(Math.max(...zones.map(({ up, down }) => Math.max(up, down))) / options.contentBytes),
+    duplicates: rounded4(duplicates / options.contentBytes / options.peers.length),
     unfinished: times.filter((time) => !Number.isFinite(time)).length,
-    leastHeld: round(Math.min(...hosts.map(({ disk }) => disk.count / disk.length))),
+    leastHeld: rounded4(Math.min(...hosts.map(({ disk }) => disk.count / disk.length))),
     dropped: world.misbehaviours.length,
     trace: world.network.traceHash.toString(16),
   }
@@ -51,11 +55,11 @@ export function simulate({ options, boundMs, within, originAtMost, counted, befa
   return { figures, violations }
 }
 
-export function describe(figures: Figures): string {
+function describe(figures: SwarmFigures): string {
   const { median, last, originSent, zoneLink, duplicates, unfinished, leastHeld, dropped, trace } = figures
   return `median ${median} of the bound, last ${last}, origin ${originSent} F, busiest zone link ${zoneLink} F, duplicates ${duplicates}, unfinished ${unfinished} (least held ${leastHeld} F), dropped ${dropped}, trace ${trace}`
 }
 
-function round(value: number): number {
-  return Number.isFinite(value) ? Math.round(value * 10_000) / 10_000 : -1
+function rounded4(value: number): number {
+  return rounded(value, 4)
 }

@@ -18,7 +18,7 @@ export async function checkSimulator(context: Context): Promise<PartResult> {
 }
 
 /** Scenarios with failures, loss and chance in them that take a second each. */
-const TRACED_SCENARIOS = ['loss', 'crashes', 'growing']
+const TRACED_SCENARIOS = ['swarm/loss', 'swarm/crashes', 'swarm/growing', 'gossip/loss-30', 'gossip/join-500', 'gossip/starved']
 
 /** The simulator's runs are the same, event for event, on this Node and on another one. */
 export async function checkSameTraces(context: Context, otherNode: string): Promise<PartResult> {

@@ -32,7 +32,7 @@ export const ROOMS: readonly Room[] = [
   { folder: CORE, mayImport: [CORE], mayUsePackages: false },
   { folder: 'src/sim', mayImport: [CORE], mayUsePackages: true },
   { folder: 'src/agent', mayImport: [CORE], mayUsePackages: true },
-  { folder: 'src/cli', mayImport: [], mayImportTypesOf: ['src/agent'], mayUsePackages: true },
+  { folder: 'src/cli', mayImport: ['src/sim'], mayImportTypesOf: ['src/agent'], mayUsePackages: true },
   { folder: 'src/dashboard', mayImport: [], mayImportTypesOf: ['src/agent'], mayUsePackages: true },
 ]
 

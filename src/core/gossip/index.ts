@@ -20,6 +20,7 @@ export {
 } from './keyring.ts'
 export { MAX_LABEL_BYTES } from './label.ts'
 export { decodePacketMessage, encodePacketMessage, encodeStreamMessage, MAX_META_BYTES, MAX_NAME_BYTES } from './memberlist-codec.ts'
+export { MemberSnapshot } from './member-snapshot.ts'
 export * from './messages.ts'
 export {
   composePacket,

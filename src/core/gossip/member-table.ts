@@ -1,8 +1,12 @@
 /**
  * The members as one of them knows them, and the orders in which it turns to them: a shuffled round for probing, so that each is
  * probed once per round and a failure is found in bounded time (SWIM §4.3), and picks by chance for everything else.
+ *
+ * What a snapshot says is not copied. A member of it gets an entry of its own when somebody first asks for it; until then it takes the
+ * four bytes of its place in the round. That is what lets the simulator hold ten thousand tables of ten thousand members.
  */
 import type { Random } from '../lib/random.ts'
+import type { MemberSnapshot } from './member-snapshot.ts'
 import type { Alive, Endpoint, MemberRecord, MemberState, ProtocolVersions } from './messages.ts'
 import type { Verdict } from './verdict.ts'
 
@@ -22,42 +26,101 @@ export interface Member {
   lastRttMs: number | undefined
 }
 
+const NOBODY: readonly MemberRecord[] = []
+
 export class MemberTable {
   readonly self: Member
   readonly #random: Random
+  readonly #snapshot: MemberSnapshot | undefined
+  readonly #known: readonly MemberRecord[]
+  /** When the members of the snapshot came into the state they are in. */
+  readonly #knownSince: number
+  /** Those with an entry of their own. */
   readonly #byNode: Map<string, Member> = new Map()
-  /** In the order of this round of probing. */
-  #order: Member[]
+  /** Those who are in the snapshot and not in the table any more; they may come again as others do. */
+  readonly #forgotten: Set<string> = new Set()
+  /** Those who are not in the snapshot. */
+  #added: Member[]
+  /** In the order of this round of probing: numbers in the snapshot, and beyond its end in `#added`. */
+  #order: Uint32Array
+  #size: number
   #probeIndex = 0
 
-  constructor(self: Member, random: Random) {
+  /** Who is in the snapshot counts as in its state for as long as `self` is in its own. */
+  constructor(self: Member, random: Random, snapshot?: MemberSnapshot) {
     this.self = self
     this.#random = random
+    this.#snapshot = snapshot
+    this.#known = snapshot?.records ?? NOBODY
+    this.#knownSince = self.changedAt
     this.#byNode.set(self.node, self)
-    this.#order = [self]
+    const isKnown = snapshot?.indexOf(self.node) !== undefined
+    this.#added = isKnown ? [] : [self]
+    this.#size = this.#known.length + this.#added.length
+    this.#order = new Uint32Array(this.#size)
+    for (let i = 0; i < this.#size; i++) this.#order[i] = i
+    if (snapshot !== undefined) this.#shuffle()
   }
 
-  /** All that are known, this member and those that died lately with them. */
+  /** How many are known, this member and those that died lately with them. */
   get size(): number {
-    return this.#order.length
+    return this.#size
   }
 
   get(node: string): Member | undefined {
-    return this.#byNode.get(node)
+    const member = this.#byNode.get(node)
+    if (member !== undefined || this.#snapshot === undefined || this.#forgotten.has(node)) return member
+    const index = this.#snapshot.indexOf(node)
+    return index === undefined ? undefined : this.#open(this.#known[index]!)
   }
 
-  all(): readonly Member[] {
-    return this.#order
+  /** Whether all that is known of a member is this very record of the snapshot: then there is nothing to learn from it. */
+  isUntouched(record: MemberRecord, index: number): boolean {
+    if (this.#known[index] !== record && this.#known[this.#snapshot?.indexOf(record.node) ?? -1] !== record) return false
+    return !this.#byNode.has(record.node) && !this.#forgotten.has(record.node)
+  }
+
+  /** All as they are told to others: first those of the snapshot, in its order. */
+  records(): MemberRecord[] {
+    const records: MemberRecord[] = []
+    for (const record of this.#known) {
+      const member = this.#byNode.get(record.node)
+      if (member !== undefined) records.push(recordOf(member))
+      else if (!this.#forgotten.has(record.node)) records.push(record)
+    }
+    for (const member of this.#added) if (this.#snapshot?.indexOf(member.node) === undefined) records.push(recordOf(member))
+    return records
+  }
+
+  /** How many are in each state. */
+  counts(): Record<MemberState, number> {
+    const counts = { alive: 0, suspect: 0, dead: 0, left: 0, ...this.#snapshot?.counts }
+    if (this.#snapshot !== undefined) {
+      for (const node of this.#byNode.keys()) if (!this.#forgotten.has(node)) this.#uncount(counts, node)
+      for (const node of this.#forgotten) this.#uncount(counts, node)
+    }
+    for (const { state } of this.#byNode.values()) counts[state]++
+    return counts
+  }
+
+  #uncount(counts: Record<MemberState, number>, node: string): void {
+    const index = this.#snapshot!.indexOf(node)
+    if (index !== undefined) counts[this.#known[index]!.state]--
   }
 
   /** Takes a new member in, at a place in the round that chance decides: at the end, the newest would always be probed last. */
   add(member: Member): void {
     this.#byNode.set(member.node, member)
-    const place = this.#random.below(this.#order.length + 1)
-    this.#order.push(member)
-    const last = this.#order.length - 1
-    this.#order[last] = this.#order[place]!
-    this.#order[place] = member
+    this.#added.push(member)
+    if (this.#size === this.#order.length) {
+      const longer = new Uint32Array(2 * this.#size + 8)
+      longer.set(this.#order)
+      this.#order = longer
+    }
+    const place = this.#random.below(this.#size + 1)
+    this.#order[this.#size] = this.#order[place]!
+    this.#order[place] = this.#known.length + this.#added.length - 1
+    this.#size++
   }
 
   /**
@@ -65,9 +128,9 @@ export class MemberTable {
    * `forgetAfterMs` are taken out and given to `forget`, and the others shuffled.
    */
   nextToProbe(now: number, forgetAfterMs: number, forget: (member: Member) => void): Member | undefined {
-    for (let looked = 0; looked < 2 * this.#order.length; looked++) {
-      if (this.#probeIndex >= this.#order.length) this.#startRound(now, forgetAfterMs, forget)
-      const member = this.#order[this.#probeIndex++]!
+    for (let looked = 0; looked < 2 * this.#size; looked++) {
+      if (this.#probeIndex >= this.#size) this.#startRound(now, forgetAfterMs, forget)
+      const member = this.#at(this.#probeIndex++)
       if (member !== this.self && !isGone(member)) return member
     }
     return undefined
@@ -76,28 +139,88 @@ export class MemberTable {
   /** At most `count` members that are accepted, each at most once, all equally likely where most are accepted. */
   pick(count: number, accept: (member: Member) => boolean): Member[] {
     const found: Member[] = []
-    const order = this.#order
+    const size = this.#size
     for (let tries = 0; tries < 4 * count && found.length < count; tries++) {
-      const member = this.#random.pick(order)
+      const member = this.#at(this.#random.below(size))
       if (accept(member) && !found.includes(member)) found.push(member)
     }
     if (found.length === count) return found
     // Few are accepted: all are looked at, from somewhere on.
-    const start = this.#random.below(order.length)
-    for (let i = 0; i < order.length && found.length < count; i++) {
-      const member = order[(start + i) % order.length]!
+    const start = this.#random.below(size)
+    for (let i = 0; i < size && found.length < count; i++) {
+      const member = this.#at((start + i) % size)
       if (accept(member) && !found.includes(member)) found.push(member)
     }
     return found
   }
 
+  /** Who has a place in the round. */
+  #at(place: number): Member {
+    return this.#numbered(this.#order[place]!)
+  }
+
+  #numbered(number: number): Member {
+    const record = this.#known[number]
+    if (record === undefined) return this.#added[number - this.#known.length]!
+    return this.#byNode.get(record.node) ?? this.#open(record)
+  }
+
+  /** Gives a member of the snapshot an entry of its own. */
+  #open({ node, address, port, meta, versions, incarnation, state }: MemberRecord): Member {
+    const member: Member = {
+      node,
+      endpoint: { address, port },
+      meta,
+      versions,
+      incarnation,
+      state,
+      changedAt: this.#knownSince,
+      verdict: undefined,
+      lastRttMs: undefined,
+    }
+    this.#byNode.set(node, member)
+    return member
+  }
+
   #startRound(now: number, forgetAfterMs: number, forget: (member: Member) => void): void {
-    const forgotten = this.#order.filter((member) => member !== this.self && isGone(member) && now - member.changedAt > forgetAfterMs)
-    for (const member of forgotten) this.#byNode.delete(member.node)
-    if (forgotten.length > 0) this.#order = this.#order.filter((member) => this.#byNode.has(member.node))
-    this.#random.shuffle(this.#order)
+    const forgotten = new Set<Member>()
+    for (const member of this.#byNode.values()) {
+      if (member !== this.self && isGone(member) && now - member.changedAt > forgetAfterMs) forgotten.add(member)
+    }
+    if (forgotten.size > 0) this.#drop(forgotten)
+    this.#shuffle()
     this.#probeIndex = 0
     for (const member of forgotten) forget(member)
+  }
+
+  #drop(members: ReadonlySet<Member>): void {
+    const known = this.#known.length
+    const places = new Map<Member, number>()
+    const kept = this.#added.filter((member) => !members.has(member))
+    for (const [index, member] of kept.entries()) places.set(member, known + index)
+    let size = 0
+    for (let place = 0; place < this.#size; place++) {
+      const number = this.#order[place]!
+      const member = number < known ? this.#byNode.get(this.#known[number]!.node) : this.#added[number - known]
+      if (member !== undefined && members.has(member)) continue
+      this.#order[size++] = number < known ? number : places.get(member!)!
+    }
+    this.#size = size
+    this.#added = kept
+    for (const { node } of members) {
+      this.#byNode.delete(node)
+      if (this.#snapshot?.indexOf(node) !== undefined) this.#forgotten.add(node)
+    }
+  }
+
+  #shuffle(): void {
+    const order = this.#order
+    for (let i = this.#size - 1; i > 0; i--) {
+      const j = this.#random.below(i + 1)
+      const swapped = order[i]!
+      order[i] = order[j]!
+      order[j] = swapped
+    }
   }
 }
 

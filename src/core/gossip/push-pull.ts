@@ -9,7 +9,7 @@
  * When the other side's table accuses this member, it refutes to the other side at once, beside spreading it. Else two halves of a
  * cluster that hold each other for dead would need a second exchange until they gossip with each other: neither sends to the dead.
  */
-import { aliveMessage, recordOf } from './member-table.ts'
+import { aliveMessage } from './member-table.ts'
 import type { MembershipRules } from './membership-rules.ts'
 import type { Endpoint, MemberRecord, ProtocolVersions, PushPull, StreamMessage } from './messages.ts'
 import { pushPullIntervalMs } from './profile.ts'
@@ -32,7 +32,7 @@ export class PushPullExchanges {
   constructor(state: SwimState, rules: MembershipRules, now: number) {
     this.#state = state
     this.#rules = rules
-    this.#nextAt = now + state.random.float() * state.profile.pushPullIntervalMs
+    this.#nextAt = now + state.random.float() * pushPullIntervalMs(state.profile, state.table.size)
   }
 
   nextDeadline(): number {
@@ -109,16 +109,15 @@ export class PushPullExchanges {
 
   #local(isJoin: boolean): PushPull {
     const { table, options } = this.#state
-    const members = table.all().map((member) => recordOf(member))
-    return { type: 'push-pull', isJoin, members, userState: options.layer?.localState(isJoin) ?? new Uint8Array(0) }
+    return { type: 'push-pull', isJoin, members: table.records(), userState: options.layer?.localState(isJoin) ?? new Uint8Array(0) }
   }
 
   /** @returns why nothing was merged, or undefined when all was. */
   #merge({ members, isJoin, userState }: PushPull, from: Endpoint, now: number): string | undefined {
     const { table } = this.#state
-    const problem = versionProblem(members, table.all())
+    const problem = versionProblem(members, table.records())
     if (problem !== undefined) return problem
-    for (const record of members) this.#mergeMember(record, now)
+    for (const [index, record] of members.entries()) if (!table.isUntouched(record, index)) this.#mergeMember(record, now)
     if (userState.length > 0) this.#state.emit({ type: 'user-state', from, isJoin, bytes: userState })
     return undefined
   }

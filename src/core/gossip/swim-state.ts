@@ -3,10 +3,12 @@
  * of outputs. It decides nothing; it puts packets together, because every packet takes broadcasts along.
  */
 import type { Random } from '../lib/random.ts'
+import { equalBytes } from '../lib/bytes.ts'
 import { Awareness } from './awareness.ts'
 import { BroadcastQueue } from './broadcast-queue.ts'
 import { MemberTable, type Member } from './member-table.ts'
-import type { Endpoint, PacketMessage, PingSource } from './messages.ts'
+import { sameEndpoint } from './endpoint.ts'
+import type { Endpoint, MemberRecord, PacketMessage, PingSource } from './messages.ts'
 import { retransmitLimit, type GossipProfile } from './profile.ts'
 import { Suspicions } from './suspicion.ts'
 import { DEFAULT_SWIM_LIMITS, type SwimLimits, type SwimOptions, type SwimOutput } from './swim-types.ts'
@@ -23,6 +25,8 @@ export class SwimState {
   readonly random: Random
   /** How this member names itself as the one to answer. */
   readonly source: Required<PingSource>
+  /** Whether the others know this member as it is, so that there is nothing to tell of it. */
+  readonly isKnown: boolean
   isLeaving = false
   refusedMessages = 0
   refusedRelays = 0
@@ -40,18 +44,20 @@ export class SwimState {
     this.awareness = new Awareness(profile.awarenessMaxMultiplier)
     this.broadcasts = new BroadcastQueue(options.messageBytes, this.limits.maxBroadcasts)
     this.source = { sourceAddress: endpoint.address, sourcePort: endpoint.port, sourceNode: node }
+    const before = options.members?.records[options.members.indexOf(node) ?? -1]
+    this.isKnown = before !== undefined && isAs(before, options)
     const self: Member = {
       node,
       endpoint,
       meta,
       versions,
-      incarnation: 1,
+      incarnation: before === undefined ? 1 : before.incarnation + (this.isKnown ? 0 : 1),
       state: 'alive',
       changedAt: now,
       verdict: undefined,
       lastRttMs: undefined,
     }
-    this.table = new MemberTable(self, random.fork('members'))
+    this.table = new MemberTable(self, random.fork('members'), options.members)
   }
 
   get self(): Member {
@@ -101,4 +107,10 @@ export class SwimState {
     for (const message of messages) free -= messageBytes(message)
     return free > 0 ? [...messages, ...layer.broadcasts(free, sendLimit)] : messages
   }
+}
+
+/** Whether a record says of a member what it says of itself. */
+function isAs({ address, port, meta, state, versions }: MemberRecord, now: SwimOptions): boolean {
+  if (state !== 'alive' || !sameEndpoint({ address, port }, now.endpoint) || !equalBytes(meta, now.meta)) return false
+  return versions !== undefined && versions.every((version, index) => version === now.versions[index])
 }

@@ -1,5 +1,6 @@
 /** What goes into and comes out of a `SwimMachine`, and what can be set. */
 import type { Random } from '../lib/random.ts'
+import type { MemberSnapshot } from './member-snapshot.ts'
 import type { Endpoint, MemberRecord, PacketMessage, Ping, ProtocolVersions, PushPull, StreamMessage, User } from './messages.ts'
 import type { GossipProfile } from './profile.ts'
 import type { ProbeEvidence, Verdict } from './verdict.ts'
@@ -116,6 +117,11 @@ export interface SwimOptions {
    * The name of one that left is free at once.
    */
   readonly reclaimAfterMs?: number | undefined
+  /**
+   * Members that are known from the start. Where this member itself is among them, its incarnation follows on; and if it is alive there
+   * and says the same of itself, the others are taken to know it, and it doesn't announce itself. Not held to `maxMembers`.
+   */
+  readonly members?: MemberSnapshot
   readonly limits?: Partial<SwimLimits>
 }
 

@@ -12,8 +12,8 @@
  */
 import { replyEndpoint } from './endpoint.ts'
 import { MembershipRules } from './membership-rules.ts'
-import { isGone, recordOf, type Member } from './member-table.ts'
-import type { Endpoint, MemberRecord, MemberState, PacketMessage, Ping, StreamMessage } from './messages.ts'
+import { recordOf, type Member } from './member-table.ts'
+import type { Endpoint, MemberRecord, PacketMessage, Ping, StreamMessage } from './messages.ts'
 import { Prober } from './prober.ts'
 import { PushPullExchanges } from './push-pull.ts'
 import { Relay } from './relay.ts'
@@ -48,13 +48,13 @@ export class SwimMachine {
     this.#relay = new Relay(state)
     this.#exchanges = new PushPullExchanges(state, this.#rules, now)
     this.#gossipAt = now + state.random.float() * state.profile.gossipIntervalMs
-    this.#rules.announce()
+    if (!state.isKnown) this.#rules.announce()
     this.#dueAt = this.nextDeadline()
   }
 
   /** All that are known, this member and those that are gone since not long with them. */
   members(): MemberRecord[] {
-    return this.#state.table.all().map((member) => recordOf(member))
+    return this.#state.table.records()
   }
 
   member(node: string): MemberRecord | undefined {
@@ -69,10 +69,8 @@ export class SwimMachine {
 
   status(): SwimStatus {
     const { table, awareness, broadcasts, self, refusedMessages, refusedRelays, failedSends } = this.#state
-    const counts: Record<MemberState, number> = { alive: 0, suspect: 0, dead: 0, left: 0 }
-    for (const { state } of table.all()) counts[state]++
     return {
-      ...counts,
+      ...table.counts(),
       incarnation: self.incarnation,
       healthScore: awareness.score,
       queuedBroadcasts: broadcasts.length,
@@ -244,13 +242,14 @@ export class SwimMachine {
 
   /** Says that it goes, probes nobody any more, and answers as before until the shell stops it. */
   #leave(now: number): void {
-    const { table, self, limits, isLeaving } = this.#state
+    const { table, limits, isLeaving } = this.#state
     if (isLeaving) return
     this.#rules.leave(now)
     this.#prober.stop()
     this.#exchanges.stop()
     this.#departAt = now + limits.leaveTimeoutMs
-    if (!table.all().some((member) => member !== self && !isGone(member))) this.#depart(true)
+    const { alive, suspect } = table.counts()
+    if (alive + suspect === 0) this.#depart(true)
   }
 
   #depart(isTold: boolean): void {
