@@ -125,7 +125,12 @@ export class GossipClient implements Gossip {
   }
 
   async start(): Promise<{ gossipPort: number }> {
-    const worker = new Worker(new URL('./worker.js', import.meta.url), { name: 'gossip', workerData: this.#options.worker })
+    const worker = new Worker(new URL('./worker.js', import.meta.url), {
+      name: 'gossip',
+      workerData: this.#options.worker,
+      // What it holds is the table of members, which is old; what it makes anew is small and short-lived.
+      resourceLimits: { maxYoungGenerationSizeMb: 2 },
+    })
     this.#worker = worker
     worker.on('message', (message: FromGossipWorker) => this.#receive(message))
     worker.on('error', (error) => this.#crashed(asPolycastError(error)))
