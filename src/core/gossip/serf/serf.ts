@@ -13,7 +13,7 @@ import { assert } from '../../lib/assert.ts'
 import { concatBytes, copyBytes, utf8Decode, utf8Encode } from '../../lib/bytes.ts'
 import { isWireError } from '../../wire/wire-error.ts'
 import { endpointKey } from '../endpoint.ts'
-import { MAX_META_BYTES } from '../memberlist-codec.ts'
+import { MAX_META_BYTES, MAX_NAME_BYTES } from '../memberlist-codec.ts'
 import type { Endpoint } from '../messages.ts'
 import { decodeCoordinate, decodeSerfMessage, encodeCoordinate, encodeTags, SERF_TYPES } from '../serf-codec.ts'
 import type { Coordinate } from '../serf-messages.ts'
@@ -62,7 +62,11 @@ export class SerfMachine {
   constructor(options: SerfOptions, now: number) {
     const state = new SerfState(options, now)
     this.#state = state
-    this.#rules = new MemberRules(state, (name) => this.#forget(name), now)
+    this.#rules = new MemberRules(
+      state,
+      { forgotten: (name) => this.#forget(name), returned: (failedAt, at) => this.#reconnects.returned(failedAt, at) },
+      now,
+    )
     this.#events = new Events(state)
     this.#queries = new Queries(state, (request, query, deadlineAt) => {
       if (query.name.startsWith(INTERNAL_PREFIX)) return answerInternal(state, this.#queries, request, query, this.#now)
@@ -153,6 +157,7 @@ export class SerfMachine {
       refusedMessages,
       staleMessages: this.#events.staleCount + this.#queries.staleCount,
       strayResponses: this.#queries.strayResponses,
+      droppedRequests: this.#queries.droppedRequests,
       healthScore: this.#swim.status().healthScore,
       isEncrypted: options.keyring !== undefined,
       coordinateResets: this.#vivaldi.resetCount,
@@ -229,7 +234,7 @@ export class SerfMachine {
         return this.#queries.respond(input.request, input.payload, now)
       case 'force-leave':
         if (input.node === this.#state.self.name) return 'a member leaves by leaving'
-        if (input.node === '' || utf8Encode(input.node).length > MAX_META_BYTES) return 'this is no name of a member'
+        if (input.node === '' || utf8Encode(input.node).length > MAX_NAME_BYTES) return 'this is no name of a member'
         this.#rules.forceLeave(input.node, input.isPrune, now)
         return undefined
       case 'spread':
