@@ -32,7 +32,7 @@ const SPACES: readonly Range[] = [
   [0x0c, 0x0d],
   [0x20, 0x20],
 ]
-/** Characters of words, by which `\\b` and `\\w` go. */
+/** Characters of words, by which `\b` and `\w` go. */
 export const WORDS: readonly Range[] = [
   [0x30, 0x39],
   [0x41, 0x5a],

@@ -1,6 +1,6 @@
 /**
  * Regular expressions of Go (RE2 syntax, github.com/google/re2/wiki/Syntax), as far as filters of members use them: alternatives, groups,
- * repetitions, classes, anchors, word boundaries, and the flags i and s. Whatever else, Unicode classes among it, does not compile.
+ * repetitions, classes, anchors, word boundaries, and the flags i, m and s. Whatever else, Unicode classes among it, does not compile.
  *
  * The expression comes from other members. JavaScript's own engine tries ways one after another, and some expressions keep it busy for
  * years; so this one goes through all ways at once, a state set per character (Thompson, CACM 11/6, 1968): time is the product of the
@@ -10,12 +10,20 @@ import { parseGoRegExp, WORDS, type Assertion, type Node, type Range } from './g
 
 /** UTF-16 units of an expression; steps that it comes to. Beyond them it does not compile. */
 const MAX_EXPRESSION_LENGTH = 1024
-const MAX_STEPS = 4096
+const MAX_STEPS = 2048
+/** Parts of the tree that are gone through for them, those of repetitions each time; what is empty comes to no step. */
+const MAX_PARTS = 8 * MAX_STEPS
+
+interface Split {
+  readonly type: 'split'
+  a: number
+  b: number
+}
 
 type Step =
   | { readonly type: 'set'; readonly ranges: readonly Range[]; readonly isNegated: boolean }
   | { readonly type: 'assert'; readonly what: Assertion }
-  | { readonly type: 'split'; a: number; b: number }
+  | Split
   | { readonly type: 'match' }
 
 /** A compiled expression: whether it matches anywhere in a text. */
@@ -26,63 +34,75 @@ export function compileGoRegExp(expression: string): GoRegExp | undefined {
   if (expression.length > MAX_EXPRESSION_LENGTH) return undefined
   const node = parseGoRegExp(expression)
   const program: Step[] = []
-  if (node === undefined || !emit(node, program)) return undefined
+  if (node === undefined || !new Compiler(program).emit(node)) return undefined
   program.push({ type: 'match' })
   return (text) => run(program, text)
 }
 
-/** Appends the steps of a node; false when there are too many. Each piece goes on at the step after its last. */
-function emit(node: Node, program: Step[]): boolean {
-  if (program.length > MAX_STEPS) return false
-  switch (node.type) {
-    case 'set':
-    case 'assert':
-      program.push(node)
-      return true
-    case 'all':
-      return node.nodes.every((part) => emit(part, program))
-    case 'any-of':
-      return emitAlternatives(node.nodes, program)
-    case 'repeat': {
-      for (let i = 0; i < node.least; i++) if (!emit(node.node, program)) return false
-      if (node.most === Infinity) {
-        const split = { type: 'split' as const, a: program.length + 1, b: 0 }
-        program.push(split)
-        if (!emit(node.node, program)) return false
-        program.push({ type: 'split', a: split.a - 1, b: split.a - 1 })
-        split.b = program.length
-        return true
-      }
-      const splits: Extract<Step, { type: 'split' }>[] = []
-      for (let i = node.least; i < node.most; i++) {
-        const split = { type: 'split' as const, a: program.length + 1, b: 0 }
-        splits.push(split)
-        program.push(split)
-        if (!emit(node.node, program)) return false
-      }
-      for (const split of splits) split.b = program.length
-      return true
-    }
-  }
-}
+class Compiler {
+  readonly #program: Step[]
+  #partCount = 0
 
-function emitAlternatives(nodes: readonly Node[], program: Step[]): boolean {
-  const exits: Extract<Step, { type: 'split' }>[] = []
-  for (const [index, node] of nodes.entries()) {
-    if (index === nodes.length - 1) {
-      if (!emit(node, program)) return false
-      break
-    }
-    const split = { type: 'split' as const, a: program.length + 1, b: 0 }
-    program.push(split)
-    if (!emit(node, program)) return false
-    const exit = { type: 'split' as const, a: 0, b: 0 }
-    exits.push(exit)
-    program.push(exit)
-    split.b = program.length
+  constructor(program: Step[]) {
+    this.#program = program
   }
-  for (const exit of exits) exit.a = exit.b = program.length
-  return program.length <= MAX_STEPS
+
+  /** Appends the steps of a node; false when there are too many. Each piece goes on at the step after its last. */
+  emit(node: Node): boolean {
+    if (this.#program.length > MAX_STEPS || ++this.#partCount > MAX_PARTS) return false
+    switch (node.type) {
+      case 'set':
+      case 'assert':
+        this.#program.push(node)
+        return true
+      case 'all':
+        return node.nodes.every((part) => this.emit(part))
+      case 'any-of':
+        return this.#alternatives(node.nodes)
+      case 'repeat':
+        for (let i = 0; i < node.least; i++) if (!this.emit(node.node)) return false
+        return node.most === Infinity ? this.#loop(node.node) : this.#optional(node.node, node.most - node.least)
+    }
+  }
+
+  #loop(node: Node): boolean {
+    const split = this.#split()
+    if (!this.emit(node)) return false
+    this.#program.push({ type: 'split', a: split.a - 1, b: split.a - 1 })
+    split.b = this.#program.length
+    return true
+  }
+
+  #optional(node: Node, count: number): boolean {
+    const splits: Split[] = []
+    for (let i = 0; i < count; i++) {
+      splits.push(this.#split())
+      if (!this.emit(node)) return false
+    }
+    for (const split of splits) split.b = this.#program.length
+    return true
+  }
+
+  #alternatives(nodes: readonly Node[]): boolean {
+    const exits: Split[] = []
+    for (const node of nodes.slice(0, -1)) {
+      const split = this.#split()
+      if (!this.emit(node)) return false
+      exits.push(this.#split())
+      split.b = this.#program.length
+    }
+    const last = nodes.at(-1)
+    if (last !== undefined && !this.emit(last)) return false
+    for (const exit of exits) exit.a = exit.b = this.#program.length
+    return true
+  }
+
+  /** A step with two ways on: the next one, and one that is to be filled in. */
+  #split(): Split {
+    const split: Split = { type: 'split', a: this.#program.length + 1, b: 0 }
+    this.#program.push(split)
+    return split
+  }
 }
 
 function run(program: readonly Step[], text: string): boolean {
