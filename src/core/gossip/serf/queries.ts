@@ -41,6 +41,8 @@ type QueryInput = Omit<Extract<SerfInput, { type: 'query' }>, 'type' | 'query'>
 
 /** How the protocol of a member must be at least for it to relay, Serf's. */
 const RELAY_DELEGATE = 5
+/** No query of this member's own is open for longer. */
+const MAX_TIMEOUT_MS = 24 * 3600 * 1000
 
 export class Queries {
   readonly #state: SerfState
@@ -103,7 +105,7 @@ export class Queries {
   ask({ name, payload, filters, wantsAck, relayFactor, timeoutMs }: QueryInput, gatherer: Gatherer, now: number): string | undefined {
     const { limits, options, queryClock, random } = this.#state
     const { address, port } = options.endpoint
-    const lastsMs = timeoutMs === undefined || timeoutMs <= 0 ? this.#defaultTimeoutMs() : timeoutMs
+    const lastsMs = Math.min(timeoutMs !== undefined && timeoutMs > 0 ? timeoutMs : this.#defaultTimeoutMs(), MAX_TIMEOUT_MS)
     const size = utf8Encode(name).length + payload.length + filters.reduce((sum, filter) => sum + filterBytes(filter), 0)
     const tooLarge = `a query may have ${limits.maxQueryBytes} bytes with all its fields`
     if (size > limits.maxQueryBytes || filters.length > MAX_FILTERS) return tooLarge
@@ -120,8 +122,8 @@ export class Queries {
       sourceNode: options.node,
       filters,
       flags: wantsAck ? QUERY_FLAGS.ack : 0,
-      relayFactor: Math.max(0, Math.min(Math.trunc(relayFactor), 255)),
-      timeoutNs: Math.round(Math.min(lastsMs, 24 * 3600 * 1000) * 1e6),
+      relayFactor: Math.max(0, Math.min(Math.trunc(relayFactor) || 0, 255)),
+      timeoutNs: Math.round(lastsMs * 1e6),
       name,
       payload: copyBytes(payload),
     }

@@ -20,7 +20,7 @@ import {
   type SerfOptions,
   type SerfOutput,
 } from './serf-types.ts'
-import { aliveLine } from './snapshot.ts'
+import { aliveLine, isLineSafe } from './snapshot.ts'
 import type { Verdict } from '../verdict.ts'
 
 /** A member in the table. */
@@ -90,7 +90,7 @@ export class SerfState {
     if (change === 'joined' || change === 'cleared') entry.verdict = undefined
     else entry.verdict = verdict ?? entry.verdict
     this.emit({ type: 'member', change, member: memberOf(entry), verdict })
-    if (entry === this.self) return
+    if (entry === this.self || !isLineSafe(entry.name)) return
     if (change === 'joined') this.emit({ type: 'snapshot', line: aliveLine(entry.name, entry) })
     if (change === 'left' || change === 'failed') this.emit({ type: 'snapshot', line: `not-alive: ${entry.name}` })
   }

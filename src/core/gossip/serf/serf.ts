@@ -26,7 +26,7 @@ import { Queries } from './queries.ts'
 import { Reconnects } from './reconnects.ts'
 import { memberOf, SerfState } from './serf-state.ts'
 import type { SerfInput, SerfMember, SerfOptions, SerfOutput, SerfStats } from './serf-types.ts'
-import { aliveLine, readSnapshot } from './snapshot.ts'
+import { aliveLine, isLineSafe, readSnapshot } from './snapshot.ts'
 import { encodeUserState, mergeUserState } from './user-state.ts'
 import { Vivaldi } from './vivaldi.ts'
 
@@ -124,7 +124,7 @@ export class SerfMachine {
   /** The snapshot as it is, to write a file anew that has grown long. */
   snapshotLines(): string[] {
     const { members, self, memberClock, eventClock, queryClock, isLeaving } = this.#state
-    const alive = [...members.values()].filter((entry) => entry !== self && entry.status === 'alive')
+    const alive = [...members.values()].filter((entry) => entry !== self && entry.status === 'alive' && isLineSafe(entry.name))
     return [
       ...alive.map((entry) => aliveLine(entry.name, entry)),
       `clock: ${memberClock.time - 1}`,
