@@ -72,6 +72,8 @@ test('what is wrong, not understood, or too long does not compile', () => {
     '\\x{110000}',
     'a'.repeat(2000),
     '(((a{100}){100}){100})',
+    '((((){1000}){1000}){1000})',
+    '(((|){0,1000}){1000})',
     '('.repeat(100) + ')'.repeat(100),
   ]) {
     assert.equal(compileGoRegExp(expression), undefined, expression.slice(0, 40))

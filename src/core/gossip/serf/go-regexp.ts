@@ -1,82 +1,30 @@
 /**
  * Regular expressions of Go (RE2 syntax, github.com/google/re2/wiki/Syntax), as far as filters of members use them: alternatives, groups,
- * repetitions, classes, anchors, word boundaries, and the flags i and s. Whatever else, Unicode classes among it, does not compile.
+ * repetitions, classes, anchors, word boundaries, and the flags i, m and s. Whatever else, Unicode classes among it, does not compile.
  *
  * The expression comes from other members. JavaScript's own engine tries ways one after another, and some expressions keep it busy for
  * years; so this one goes through all ways at once, a state set per character (Thompson, CACM 11/6, 1968): time is the product of the
  * lengths of program and text, and both are bounded.
  */
+import { parseGoRegExp, WORDS, type Assertion, type Node, type Range } from './go-regexp-parser.ts'
 
 /** UTF-16 units of an expression; steps that it comes to. Beyond them it does not compile. */
 const MAX_EXPRESSION_LENGTH = 1024
-const MAX_STEPS = 4096
-const MAX_DEPTH = 64
-/** The most that a repetition may count to; Go's. */
-const MAX_REPEAT = 1000
+const MAX_STEPS = 2048
+/** Parts of the tree that are gone through for them, those of repetitions each time; what is empty comes to no step. */
+const MAX_PARTS = 8 * MAX_STEPS
 
-type Range = readonly [number, number]
-type Assertion = 'start' | 'end' | 'boundary' | 'no-boundary' | 'line-start' | 'line-end'
-
-type Node =
-  | { readonly type: 'set'; readonly ranges: readonly Range[]; readonly isNegated: boolean }
-  | { readonly type: 'assert'; readonly what: Assertion }
-  | { readonly type: 'all'; readonly nodes: readonly Node[] }
-  | { readonly type: 'any-of'; readonly nodes: readonly Node[] }
-  | { readonly type: 'repeat'; readonly node: Node; readonly least: number; readonly most: number }
+interface Split {
+  readonly type: 'split'
+  a: number
+  b: number
+}
 
 type Step =
   | { readonly type: 'set'; readonly ranges: readonly Range[]; readonly isNegated: boolean }
   | { readonly type: 'assert'; readonly what: Assertion }
-  | { readonly type: 'split'; a: number; b: number }
+  | Split
   | { readonly type: 'match' }
-
-interface Flags {
-  readonly ignoresCase: boolean
-  readonly dotIsAll: boolean
-  readonly isMultiline: boolean
-}
-
-const DIGITS: readonly Range[] = [[0x30, 0x39]]
-const SPACES: readonly Range[] = [
-  [0x09, 0x0a],
-  [0x0c, 0x0d],
-  [0x20, 0x20],
-]
-const WORDS: readonly Range[] = [
-  [0x30, 0x39],
-  [0x41, 0x5a],
-  [0x5f, 0x5f],
-  [0x61, 0x7a],
-]
-const ANY: readonly Range[] = [[0, 0x10ffff]]
-const POSIX: Readonly<Record<string, readonly Range[]>> = {
-  alnum: [...DIGITS, [0x41, 0x5a], [0x61, 0x7a]],
-  alpha: [
-    [0x41, 0x5a],
-    [0x61, 0x7a],
-  ],
-  ascii: [[0, 0x7f]],
-  blank: [
-    [0x09, 0x09],
-    [0x20, 0x20],
-  ],
-  digit: DIGITS,
-  lower: [[0x61, 0x7a]],
-  upper: [[0x41, 0x5a]],
-  punct: [
-    [0x21, 0x2f],
-    [0x3a, 0x40],
-    [0x5b, 0x60],
-    [0x7b, 0x7e],
-  ],
-  space: [
-    [0x09, 0x0d],
-    [0x20, 0x20],
-  ],
-  word: WORDS,
-  xdigit: [...DIGITS, [0x41, 0x46], [0x61, 0x66]],
-}
-const CONTROL: Readonly<Record<string, number>> = { a: 7, f: 12, t: 9, n: 10, r: 13, v: 11 }
 
 /** A compiled expression: whether it matches anywhere in a text. */
 export type GoRegExp = (text: string) => boolean
@@ -84,323 +32,77 @@ export type GoRegExp = (text: string) => boolean
 /** Undefined where the expression is wrong, too long, or uses what is not understood here. */
 export function compileGoRegExp(expression: string): GoRegExp | undefined {
   if (expression.length > MAX_EXPRESSION_LENGTH) return undefined
-  const node = new Parser(expression).parse()
+  const node = parseGoRegExp(expression)
   const program: Step[] = []
-  if (node === undefined || !emit(node, program)) return undefined
+  if (node === undefined || !new Compiler(program).emit(node)) return undefined
   program.push({ type: 'match' })
   return (text) => run(program, text)
 }
 
-/** Thrown inside the parser alone, and caught by it: an expression that is wrong. */
-class Refusal extends Error {}
+class Compiler {
+  readonly #program: Step[]
+  #partCount = 0
 
-class Parser {
-  readonly #chars: readonly string[]
-  #at = 0
-  #depth = 0
-
-  constructor(expression: string) {
-    this.#chars = Array.from(expression)
+  constructor(program: Step[]) {
+    this.#program = program
   }
 
-  parse(): Node | undefined {
-    try {
-      const node = this.#alternatives({ ignoresCase: false, dotIsAll: false, isMultiline: false })
-      return this.#at === this.#chars.length ? node : undefined
-    } catch (error) {
-      if (error instanceof Refusal) return undefined
-      throw error
+  /** Appends the steps of a node; false when there are too many. Each piece goes on at the step after its last. */
+  emit(node: Node): boolean {
+    if (this.#program.length > MAX_STEPS || ++this.#partCount > MAX_PARTS) return false
+    switch (node.type) {
+      case 'set':
+      case 'assert':
+        this.#program.push(node)
+        return true
+      case 'all':
+        return node.nodes.every((part) => this.emit(part))
+      case 'any-of':
+        return this.#alternatives(node.nodes)
+      case 'repeat':
+        for (let i = 0; i < node.least; i++) if (!this.emit(node.node)) return false
+        return node.most === Infinity ? this.#loop(node.node) : this.#optional(node.node, node.most - node.least)
     }
   }
 
-  #alternatives(flags: Flags): Node {
-    if (++this.#depth > MAX_DEPTH) throw new Refusal()
-    const nodes: Node[] = []
-    let current = flags
-    do {
-      const parts: Node[] = []
-      while (this.#at < this.#chars.length && this.#peek() !== '|' && this.#peek() !== ')') {
-        const flagged = this.#flags(current)
-        if (flagged === undefined) parts.push(this.#repeated(current))
-        else current = flagged
-      }
-      nodes.push({ type: 'all', nodes: parts })
-    } while (this.#take('|'))
-    this.#depth--
-    return nodes.length === 1 ? nodes[0]! : { type: 'any-of', nodes }
-  }
-
-  /** `(?i)`: for what follows in this group. */
-  #flags(flags: Flags): Flags | undefined {
-    const match = /^\(\?([ims]*)(?:-([ims]+))?\)/.exec(this.#chars.slice(this.#at, this.#at + 12).join(''))
-    if (match === null) return undefined
-    this.#at += match[0].length
-    return withFlags(flags, match[1]!, match[2] ?? '')
-  }
-
-  #repeated(flags: Flags): Node {
-    let node = this.#atom(flags)
-    for (let count = 0; ; count++) {
-      const bounds = this.#bounds()
-      if (bounds === undefined) return node
-      // As in Go, `**` is wrong; one question mark behind makes it lazy, which changes nothing for whether it matches.
-      if (count > 0) throw new Refusal()
-      this.#take('?')
-      node = { type: 'repeat', node, least: bounds[0], most: bounds[1] }
-    }
-  }
-
-  #bounds(): Range | undefined {
-    if (this.#take('*')) return [0, Infinity]
-    if (this.#take('+')) return [1, Infinity]
-    if (this.#take('?')) return [0, 1]
-    const match = /^\{(\d{1,4})(?:(,)(\d{1,4})?)?\}/.exec(this.#chars.slice(this.#at, this.#at + 12).join(''))
-    if (match === null) return undefined
-    const least = Number(match[1])
-    const most = match[2] === undefined ? least : match[3] === undefined ? Infinity : Number(match[3])
-    if (least > MAX_REPEAT || (most !== Infinity && (most > MAX_REPEAT || most < least))) throw new Refusal()
-    this.#at += match[0].length
-    return [least, most]
-  }
-
-  #atom(flags: Flags): Node {
-    const char = this.#next()
-    switch (char) {
-      case '(':
-        return this.#group(flags)
-      case '[':
-        return this.#class(flags)
-      case '.':
-        return set(flags.dotIsAll ? ANY : [[0x0a, 0x0a]], !flags.dotIsAll)
-      case '^':
-        return { type: 'assert', what: flags.isMultiline ? 'line-start' : 'start' }
-      case '$':
-        return { type: 'assert', what: flags.isMultiline ? 'line-end' : 'end' }
-      case '*':
-      case '+':
-      case '?':
-        throw new Refusal()
-      case '\\':
-        return this.#escape(flags)
-      default:
-        return this.#literal(char, flags)
-    }
-  }
-
-  #group(flags: Flags): Node {
-    let inner = flags
-    if (this.#peek() === '?') {
-      const match = /^\?(?:P?<\w+>|([ims]*)(?:-([ims]+))?:)/.exec(this.#chars.slice(this.#at, this.#at + 64).join(''))
-      if (match === null) throw new Refusal()
-      this.#at += match[0].length
-      inner = withFlags(flags, match[1] ?? '', match[2] ?? '')
-    }
-    const node = this.#alternatives(inner)
-    if (!this.#take(')')) throw new Refusal()
-    return node
-  }
-
-  #escape(flags: Flags): Node {
-    const char = this.#next()
-    switch (char) {
-      case 'A':
-        return { type: 'assert', what: 'start' }
-      case 'z':
-        return { type: 'assert', what: 'end' }
-      case 'b':
-        return { type: 'assert', what: 'boundary' }
-      case 'B':
-        return { type: 'assert', what: 'no-boundary' }
-      case 'Q': {
-        const nodes: Node[] = []
-        while (this.#at < this.#chars.length && !(this.#peek() === '\\' && this.#chars[this.#at + 1] === 'E')) {
-          nodes.push(this.#literal(this.#next(), flags))
-        }
-        if (this.#at < this.#chars.length) this.#at += 2
-        return { type: 'all', nodes }
-      }
-      default: {
-        const shorthand = shorthandOf(char)
-        if (shorthand !== undefined) return shorthand
-        return this.#literal(String.fromCodePoint(this.#escapedCode(char)), flags)
-      }
-    }
-  }
-
-  /** A character behind a backslash, its letter being taken already. */
-  #escapedCode(char: string): number {
-    const control = CONTROL[char]
-    if (control !== undefined) return control
-    if (char === 'x') {
-      const match = /^(?:\{([0-9a-fA-F]{1,6})\}|([0-9a-fA-F]{2}))/.exec(this.#chars.slice(this.#at, this.#at + 8).join(''))
-      const code = parseInt(match?.[1] ?? match?.[2] ?? '', 16)
-      if (match === null || code > 0x10ffff) throw new Refusal()
-      this.#at += match[0].length
-      return code
-    }
-    if (!/^[!-/:-@[-`{-~]$/.test(char)) throw new Refusal()
-    return char.codePointAt(0)!
-  }
-
-  #class(flags: Flags): Node {
-    const isNegated = this.#take('^')
-    const ranges: Range[] = []
-    for (let isFirst = true; isFirst || this.#peek() !== ']'; isFirst = false) {
-      const part = this.#classPart()
-      if (typeof part !== 'number') {
-        ranges.push(...part)
-        continue
-      }
-      if (this.#peek() === '-' && this.#chars[this.#at + 1] !== ']') {
-        this.#next()
-        const end = this.#classPart()
-        if (typeof end !== 'number' || end < part) throw new Refusal()
-        ranges.push([part, end])
-      } else ranges.push([part, part])
-    }
-    this.#next()
-    return set(flags.ignoresCase ? bothCases(ranges) : ranges, isNegated)
-  }
-
-  #classPart(): number | readonly Range[] {
-    const char = this.#next()
-    if (char === '[' && this.#peek() === ':') {
-      const match = /^:(\^?)([a-z]+):\]/.exec(this.#chars.slice(this.#at, this.#at + 12).join(''))
-      const ranges = match === null ? undefined : Object.hasOwn(POSIX, match[2]!) ? POSIX[match[2]!] : undefined
-      if (match === null || ranges === undefined) throw new Refusal()
-      this.#at += match[0].length
-      return match[1] === '' ? ranges : others(ranges)
-    }
-    if (char !== '\\') return char.codePointAt(0)!
-    const escaped = this.#next()
-    const shorthand = shorthandOf(escaped)
-    if (shorthand?.type === 'set') return shorthand.isNegated ? others(shorthand.ranges) : shorthand.ranges
-    return this.#escapedCode(escaped)
-  }
-
-  #literal(char: string, { ignoresCase }: Flags): Node {
-    const code = char.codePointAt(0)!
-    return set(ignoresCase ? bothCases([[code, code]]) : [[code, code]], false)
-  }
-
-  #peek(): string | undefined {
-    return this.#chars[this.#at]
-  }
-
-  #next(): string {
-    const char = this.#chars[this.#at++]
-    if (char === undefined) throw new Refusal()
-    return char
-  }
-
-  #take(char: string): boolean {
-    if (this.#peek() !== char) return false
-    this.#at++
+  #loop(node: Node): boolean {
+    const split = this.#split()
+    if (!this.emit(node)) return false
+    this.#program.push({ type: 'split', a: split.a - 1, b: split.a - 1 })
+    split.b = this.#program.length
     return true
   }
-}
 
-function withFlags(flags: Flags, on: string, off: string): Flags {
-  const is = (flag: string, before: boolean): boolean => (before || on.includes(flag)) && !off.includes(flag)
-  return { ignoresCase: is('i', flags.ignoresCase), dotIsAll: is('s', flags.dotIsAll), isMultiline: is('m', flags.isMultiline) }
-}
-
-function set(ranges: readonly Range[], isNegated: boolean): Node {
-  return { type: 'set', ranges, isNegated }
-}
-
-function shorthandOf(char: string): Extract<Node, { type: 'set' }> | undefined {
-  const ranges = { d: DIGITS, s: SPACES, w: WORDS }[char.toLowerCase()]
-  return ranges === undefined ? undefined : { type: 'set', ranges, isNegated: char !== char.toLowerCase() }
-}
-
-function others(ranges: readonly Range[]): Range[] {
-  const found: Range[] = []
-  let next = 0
-  for (const [first, last] of ranges.toSorted((a, b) => a[0] - b[0])) {
-    if (first > next) found.push([next, first - 1])
-    next = Math.max(next, last + 1)
-  }
-  if (next <= 0x10ffff) found.push([next, 0x10ffff])
-  return found
-}
-
-/** With the other case of all letters of ASCII; of others, where a range is one character. */
-function bothCases(ranges: readonly Range[]): Range[] {
-  const both: Range[] = [...ranges]
-  for (const [first, last] of ranges) {
-    if (first === last) {
-      for (const other of [String.fromCodePoint(first).toLowerCase(), String.fromCodePoint(first).toUpperCase()]) {
-        if (Array.from(other).length === 1) both.push([other.codePointAt(0)!, other.codePointAt(0)!])
-      }
-      continue
+  #optional(node: Node, count: number): boolean {
+    const splits: Split[] = []
+    for (let i = 0; i < count; i++) {
+      splits.push(this.#split())
+      if (!this.emit(node)) return false
     }
-    for (const [low, high, shift] of [
-      [0x41, 0x5a, 0x20],
-      [0x61, 0x7a, -0x20],
-    ] as const) {
-      const from = Math.max(first, low)
-      const to = Math.min(last, high)
-      if (from <= to) both.push([from + shift, to + shift])
-    }
+    for (const split of splits) split.b = this.#program.length
+    return true
   }
-  return both
-}
 
-// ---- program ----
-
-/** Appends the steps of a node; false when there are too many. Each piece goes on at the step after its last. */
-function emit(node: Node, program: Step[]): boolean {
-  if (program.length > MAX_STEPS) return false
-  switch (node.type) {
-    case 'set':
-    case 'assert':
-      program.push(node)
-      return true
-    case 'all':
-      return node.nodes.every((part) => emit(part, program))
-    case 'any-of':
-      return emitAlternatives(node.nodes, program)
-    case 'repeat': {
-      for (let i = 0; i < node.least; i++) if (!emit(node.node, program)) return false
-      if (node.most === Infinity) {
-        const split = { type: 'split' as const, a: program.length + 1, b: 0 }
-        program.push(split)
-        if (!emit(node.node, program)) return false
-        program.push({ type: 'split', a: split.a - 1, b: split.a - 1 })
-        split.b = program.length
-        return true
-      }
-      const splits: Extract<Step, { type: 'split' }>[] = []
-      for (let i = node.least; i < node.most; i++) {
-        const split = { type: 'split' as const, a: program.length + 1, b: 0 }
-        splits.push(split)
-        program.push(split)
-        if (!emit(node.node, program)) return false
-      }
-      for (const split of splits) split.b = program.length
-      return true
+  #alternatives(nodes: readonly Node[]): boolean {
+    const exits: Split[] = []
+    for (const node of nodes.slice(0, -1)) {
+      const split = this.#split()
+      if (!this.emit(node)) return false
+      exits.push(this.#split())
+      split.b = this.#program.length
     }
+    const last = nodes.at(-1)
+    if (last !== undefined && !this.emit(last)) return false
+    for (const exit of exits) exit.a = exit.b = this.#program.length
+    return true
   }
-}
 
-function emitAlternatives(nodes: readonly Node[], program: Step[]): boolean {
-  const exits: Extract<Step, { type: 'split' }>[] = []
-  for (const [index, node] of nodes.entries()) {
-    if (index === nodes.length - 1) {
-      if (!emit(node, program)) return false
-      break
-    }
-    const split = { type: 'split' as const, a: program.length + 1, b: 0 }
-    program.push(split)
-    if (!emit(node, program)) return false
-    const exit = { type: 'split' as const, a: 0, b: 0 }
-    exits.push(exit)
-    program.push(exit)
-    split.b = program.length
+  /** A step with two ways on: the next one, and one that is to be filled in. */
+  #split(): Split {
+    const split: Split = { type: 'split', a: this.#program.length + 1, b: 0 }
+    this.#program.push(split)
+    return split
   }
-  for (const exit of exits) exit.a = exit.b = program.length
-  return program.length <= MAX_STEPS
 }
 
 function run(program: readonly Step[], text: string): boolean {

@@ -10,6 +10,7 @@
  */
 import type { MemberRecord } from '../messages.ts'
 import type { JoinIntent, LeaveIntent } from '../serf-messages.ts'
+import { DEFAULT_SWIM_LIMITS } from '../swim-types.ts'
 import type { Verdict } from '../verdict.ts'
 import { isLamportTime } from './lamport.ts'
 import { takeRecord, type Entry, type SerfState } from './serf-state.ts'
@@ -20,17 +21,24 @@ interface RecentIntent {
   readonly at: number
 }
 
+/** Who else has to know. */
+export interface MemberHooks {
+  /** A member was taken out of the table. */
+  forgotten(name: string): void
+  /** One that had failed is there again. */
+  returned(failedAt: number, now: number): void
+}
+
 export class MemberRules {
   readonly #state: SerfState
-  readonly #forget: (name: string) => void
+  readonly #hooks: MemberHooks
   /** Of names that are not known; the oldest first. */
   readonly #recent: Map<string, RecentIntent> = new Map()
   #reapAt: number
 
-  /** `forget` is told of those that are taken out of the table. */
-  constructor(state: SerfState, forget: (name: string) => void, now: number) {
+  constructor(state: SerfState, hooks: MemberHooks, now: number) {
     this.#state = state
-    this.#forget = forget
+    this.#hooks = hooks
     this.#reapAt = now + state.times.reapIntervalMs
   }
 
@@ -132,6 +140,7 @@ export class MemberRules {
     takeRecord(entry, record)
     entry.isSuspect = false
     entry.pruneAt = Infinity
+    if (known?.status === 'failed') this.#hooks.returned(known.changedAt, now)
     if (known !== undefined) entry.status = 'alive'
     entry.changedAt = now
     this.#state.changed('joined', entry)
@@ -166,7 +175,7 @@ export class MemberRules {
     const { members, options } = this.#state
     const intent = this.#recent.get(record.node)
     this.#recent.delete(record.node)
-    if (members.size >= (options.limits?.maxMembers ?? Infinity)) this.#eraseOldest()
+    if (members.size >= (options.limits?.maxMembers ?? DEFAULT_SWIM_LIMITS.maxMembers)) this.#eraseOldest()
     const entry: Entry = {
       name: record.node,
       address: record.address,
@@ -204,7 +213,7 @@ export class MemberRules {
 
   #erase(entry: Entry): void {
     this.#state.members.delete(entry.name)
-    this.#forget(entry.name)
+    this.#hooks.forgotten(entry.name)
     this.#state.changed('reaped', entry)
   }
 

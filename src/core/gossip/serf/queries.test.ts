@@ -142,6 +142,22 @@ test('what is too large, or too much, is rejected', () => {
   assert.equal(script.takeSent('query-response').length, 1, 'a smaller answer is taken')
 })
 
+test('a query lasts as long as it says, a day at most; without a time, by the size of the cluster', () => {
+  for (const [timeoutMs, expected] of [
+    [undefined, 3200],
+    [0, 3200],
+    [NaN, 3200],
+    [1500, 1500],
+    [Infinity, 86_400_000],
+  ] as const) {
+    const script = new ScriptedSerf().meet('a')
+    script.input(ask({ timeoutMs, relayFactor: NaN }))
+    const [sent] = script.take('spread').map(({ bytes }) => decodeSerfMessage(bytes))
+    assert.ok(sent !== undefined && !isWireError(sent) && sent.type === 'query')
+    assert.deepEqual([sent.timeoutNs, sent.relayFactor], [expected * 1e6, 0])
+  }
+})
+
 test('with a relay factor, answers also go by way of others, where there are enough', () => {
   const script = new ScriptedSerf().meet('a', 'b', 'ask')
   script.hear(asked({ relayFactor: 2 }))

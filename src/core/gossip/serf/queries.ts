@@ -8,6 +8,7 @@
  */
 import { copyBytes, utf8Encode } from '../../lib/bytes.ts'
 import { isEndpoint } from '../endpoint.ts'
+import { MAX_NAME_BYTES } from '../memberlist-codec.ts'
 import { encodeSerfMessage, MAX_FILTERS } from '../serf-codec.ts'
 import { QUERY_FLAGS, type Query, type QueryFilter, type QueryResponse, type Relay } from '../serf-messages.ts'
 import { SeenRing } from './event-buffer.ts'
@@ -40,7 +41,8 @@ type QueryInput = Omit<Extract<SerfInput, { type: 'query' }>, 'type' | 'query'>
 
 /** How the protocol of a member must be at least for it to relay, Serf's. */
 const RELAY_DELEGATE = 5
-const MAX_NAME_BYTES = 1024
+/** No query of this member's own is open for longer. */
+const MAX_TIMEOUT_MS = 24 * 3600 * 1000
 
 export class Queries {
   readonly #state: SerfState
@@ -52,6 +54,7 @@ export class Queries {
   readonly #requests: Map<number, Request> = new Map()
   #nextRequest = 1
   strayResponses = 0
+  droppedRequests = 0
 
   /** `deliver` takes queries for this member. */
   constructor(state: SerfState, deliver: (request: number, query: Query, deadlineAt: number) => void) {
@@ -88,10 +91,12 @@ export class Queries {
     }
   }
 
-  /** How long a query is open unless it says otherwise, in a cluster of so many, ms. */
-  defaultTimeoutMs(): number {
+  /** How long a query is open unless it says otherwise: by how many there are to hear of it, ms. */
+  #defaultTimeoutMs(): number {
     const { times, options, members } = this.#state
-    return options.profile.gossipIntervalMs * times.queryTimeoutMult * Math.ceil(Math.log10(members.size + 1))
+    let count = 0
+    for (const { status } of members.values()) if (status === 'alive' || status === 'leaving') count++
+    return options.profile.gossipIntervalMs * times.queryTimeoutMult * Math.max(1, Math.ceil(Math.log10(count + 1)))
   }
 
   // ---- asking ----
@@ -100,10 +105,13 @@ export class Queries {
   ask({ name, payload, filters, wantsAck, relayFactor, timeoutMs }: QueryInput, gatherer: Gatherer, now: number): string | undefined {
     const { limits, options, queryClock, random } = this.#state
     const { address, port } = options.endpoint
-    const lastsMs = timeoutMs === undefined || timeoutMs <= 0 ? this.defaultTimeoutMs() : timeoutMs
+    const lastsMs = Math.min(timeoutMs !== undefined && timeoutMs > 0 ? timeoutMs : this.#defaultTimeoutMs(), MAX_TIMEOUT_MS)
     const size = utf8Encode(name).length + payload.length + filters.reduce((sum, filter) => sum + filterBytes(filter), 0)
     const tooLarge = `a query may have ${limits.maxQueryBytes} bytes with all its fields`
     if (size > limits.maxQueryBytes || filters.length > MAX_FILTERS) return tooLarge
+    const isName = (node: string): boolean => utf8Encode(node).length <= MAX_NAME_BYTES
+    if (!filters.every((filter) => filter.type !== 'nodes' || filter.nodes.every(isName)))
+      return 'a filter names what is no name of a member'
     if (this.#gatherings.size >= limits.maxOpenQueries) return `${limits.maxOpenQueries} queries are open already`
     const query: Query = {
       type: 'query',
@@ -114,8 +122,8 @@ export class Queries {
       sourceNode: options.node,
       filters,
       flags: wantsAck ? QUERY_FLAGS.ack : 0,
-      relayFactor: Math.max(0, Math.min(Math.trunc(relayFactor), 255)),
-      timeoutNs: Math.round(Math.min(lastsMs, 24 * 3600 * 1000) * 1e6),
+      relayFactor: Math.max(0, Math.min(Math.trunc(relayFactor) || 0, 255)),
+      timeoutNs: Math.round(lastsMs * 1e6),
       name,
       payload: copyBytes(payload),
     }
@@ -158,6 +166,7 @@ export class Queries {
     if (this.#requests.size > limits.maxOpenRequests) {
       for (const [oldest] of this.#requests) {
         this.#requests.delete(oldest)
+        this.droppedRequests++
         break
       }
     }
@@ -231,7 +240,7 @@ export class Queries {
 function filterBytes(filter: QueryFilter): number {
   switch (filter.type) {
     case 'nodes':
-      return filter.nodes.reduce((sum, node) => sum + 1 + Math.min(node.length, MAX_NAME_BYTES), 2)
+      return filter.nodes.reduce((sum, node) => sum + 1 + node.length, 2)
     case 'tag':
       return 12 + filter.tag.length + filter.expression.length
     case 'unknown':

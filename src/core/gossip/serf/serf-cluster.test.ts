@@ -260,13 +260,19 @@ test('the name of a failed member is free for one at another address', () => {
   assert.deepEqual(cluster.machine('n0').member('n3')?.address, otherEndpoint(3).address)
 })
 
-for (const partedMs of [25_000, 60_000, 600_000]) {
-  test(`a cluster that was parted for ${partedMs / 1000} s is one again within 5 s`, () => {
-    const cluster = serfClusterOf(16, `parted ${partedMs}`)
-    const isLeft = (node: string): boolean => Number(node.slice(1)) < 8
-    cluster.isOpen = (from, to) => isLeft(from) === isLeft(to)
+for (const [count, parts, partedMs] of [
+  [16, 2, 25_000],
+  [16, 2, 60_000],
+  [16, 2, 600_000],
+  [18, 3, 60_000],
+  [40, 2, 90_000],
+] as const) {
+  test(`${count} members that were in ${parts} parts for ${partedMs / 1000} s are one cluster again within 5 s`, () => {
+    const cluster = serfClusterOf(count, 'parted')
+    const partOf = (node: string): number => Number(node.slice(1)) % parts
+    cluster.isOpen = (from, to) => partOf(from) === partOf(to)
     cluster.run(partedMs)
-    assert.equal(cluster.machine('n0').stats().failed, 8)
+    assert.equal(cluster.machine('n0').stats().failed, count - count / parts)
     cluster.isOpen = () => true
     assert.ok(cluster.runUntil(() => cluster.isWhole(), 5000))
     cluster.run(30_000)

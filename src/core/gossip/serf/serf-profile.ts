@@ -3,7 +3,9 @@
 export interface SerfTimes {
   /** How often a failed member is tried again, ms. Shorter: a parted cluster is one sooner; costs a connection attempt each. */
   readonly reconnectIntervalMs: number
-  /** For how long it is; then it is taken out of the table, ms. */
+  /** How often those that failed together with one that has come back are tried, ms; Infinity for never. */
+  readonly healIntervalMs: number
+  /** For how long failed members are tried again; then they are taken out of the table, ms. */
   readonly reconnectTimeoutMs: number
   /** For how long it is remembered that a member left, ms. */
   readonly tombstoneTimeoutMs: number
@@ -26,6 +28,7 @@ const DAY_MS = 24 * 3600 * 1000
 /** As Serf, but for trying failed members again: Serf's own 30 s are how long a cluster stays parted after the network has healed. */
 export const SERF_TIMES: SerfTimes = {
   reconnectIntervalMs: 2000,
+  healIntervalMs: 500,
   reconnectTimeoutMs: DAY_MS,
   tombstoneTimeoutMs: DAY_MS,
   reapIntervalMs: 15_000,
@@ -37,4 +40,4 @@ export const SERF_TIMES: SerfTimes = {
 }
 
 /** Serf's own. */
-export const CLASSIC_SERF_TIMES: SerfTimes = { ...SERF_TIMES, reconnectIntervalMs: 30_000 }
+export const CLASSIC_SERF_TIMES: SerfTimes = { ...SERF_TIMES, reconnectIntervalMs: 30_000, healIntervalMs: Infinity }

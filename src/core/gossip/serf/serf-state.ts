@@ -2,8 +2,9 @@
  * What the parts of a `SerfMachine` share: clocks, the table of members, the queues, and the list of outputs. It decides nothing about
  * members; it knows how messages of this layer go out.
  */
+import { assert } from '../../lib/assert.ts'
 import type { Random } from '../../lib/random.ts'
-import { decodeTags, encodeSerfMessage } from '../serf-codec.ts'
+import { decodeTags, encodeSerfMessage, MAX_EVENT_SLOTS } from '../serf-codec.ts'
 import type { Endpoint, MemberRecord, User } from '../messages.ts'
 import type { SerfMessage } from '../serf-messages.ts'
 import { isWireError } from '../../wire/wire-error.ts'
@@ -19,7 +20,7 @@ import {
   type SerfOptions,
   type SerfOutput,
 } from './serf-types.ts'
-import { aliveLine } from './snapshot.ts'
+import { aliveLine, isLineSafe } from './snapshot.ts'
 import type { Verdict } from '../verdict.ts'
 
 /** A member in the table. */
@@ -51,6 +52,7 @@ export class SerfState {
     const { node, endpoint, tags, versions, random, messageBytes } = options
     this.options = options
     this.limits = { ...DEFAULT_SERF_LIMITS, ...options.serfLimits }
+    assert(this.limits.eventBuffer <= MAX_EVENT_SLOTS && this.limits.maxEventsAtOnce <= 1024, 'no more events than others take of a state')
     this.times = { ...SERF_TIMES, ...options.times }
     this.random = random.fork('serf')
     this.queues = new SerfQueues(messageBytes, this.limits.maxQueued)
@@ -88,7 +90,7 @@ export class SerfState {
     if (change === 'joined' || change === 'cleared') entry.verdict = undefined
     else entry.verdict = verdict ?? entry.verdict
     this.emit({ type: 'member', change, member: memberOf(entry), verdict })
-    if (entry === this.self) return
+    if (entry === this.self || !isLineSafe(entry.name)) return
     if (change === 'joined') this.emit({ type: 'snapshot', line: aliveLine(entry.name, entry) })
     if (change === 'left' || change === 'failed') this.emit({ type: 'snapshot', line: `not-alive: ${entry.name}` })
   }

@@ -133,9 +133,9 @@ export interface SerfLimits {
   readonly maxSpreadEventBytes: number
   /** A query, and a response, with all their fields, bytes. */
   readonly maxQueryBytes: number
-  /** Lamport times for which events and queries are remembered, so that each counts once. */
+  /** Lamport times for which events and queries are remembered, so that each counts once; 8192 at most. */
   readonly eventBuffer: number
-  /** Events, or queries, of one time; further ones are dropped. */
+  /** Events, or queries, of one time; further ones are dropped. 1024 at most. */
   readonly maxEventsAtOnce: number
   /** Bytes of the events that are remembered; then the oldest are forgotten, and do not count when they come again. */
   readonly maxEventBufferBytes: number
@@ -189,6 +189,8 @@ export interface SerfStats {
   readonly staleMessages: number
   /** Responses beyond the first of a member, and such to no open query. */
   readonly strayResponses: number
+  /** Queries of others that were forgotten before they were answered. */
+  readonly droppedRequests: number
   readonly healthScore: number
   readonly isEncrypted: boolean
   readonly coordinateResets: number

@@ -184,6 +184,14 @@ test('lines for the snapshot say who is there, and clocks not more often than tw
   assert.deepEqual(lines.filter((line) => line.startsWith('clock:')).length, 2)
 })
 
+test('a name with a line break writes no lines of its own', () => {
+  const script = new ScriptedSerf()
+  script.packet([aliveOf('evil\nleave'), aliveOf('b')])
+  const lines = [...script.take('snapshot').map(({ line }) => line), ...script.machine.snapshotLines()]
+  assert.ok(lines.every((line) => !line.includes('\n')))
+  assert.equal(lines.filter((line) => line.startsWith('alive: ')).length, 2)
+})
+
 test('an ack carries a coordinate, and one that comes is taken where it is one', () => {
   const script = new ScriptedSerf().meet('a')
   const coordinate = { vector: [0, 0, 0, 0, 0, 0, 0, 0.001], height: 0.001, error: 0.5, adjustment: 0 }

@@ -4,16 +4,13 @@
  *
  * The layer puts its messages (intents, queries, events) on the packets that membership sends anyway, its state on the push/pulls, and
  * its coordinate on the acks. What comes is handed to the part that it concerns: `member-rules.ts` for who is in which status, `events.ts`,
- * `queries.ts` with `internal-queries.ts` and `name-vote.ts`, `user-state.ts`, `reconnects.ts`. This file takes inputs and hands them on.
- *
- * A leave is told twice: first as an intent, which gets its time to spread, then to membership. In one packet Serf's agents may take them
- * the wrong way round, and hold the member for failed.
+ * `queries.ts` with `internal-queries.ts` and `name-vote.ts`, `user-state.ts`, `reconnects.ts`, `leaving.ts`. This file takes inputs and hands them on.
  */
 import { assert } from '../../lib/assert.ts'
 import { concatBytes, copyBytes, utf8Decode, utf8Encode } from '../../lib/bytes.ts'
 import { isWireError } from '../../wire/wire-error.ts'
 import { endpointKey } from '../endpoint.ts'
-import { MAX_META_BYTES } from '../memberlist-codec.ts'
+import { MAX_META_BYTES, MAX_NAME_BYTES } from '../memberlist-codec.ts'
 import type { Endpoint } from '../messages.ts'
 import { decodeCoordinate, decodeSerfMessage, encodeCoordinate, encodeTags, SERF_TYPES } from '../serf-codec.ts'
 import type { Coordinate } from '../serf-messages.ts'
@@ -22,13 +19,14 @@ import type { SwimOutput } from '../swim-types.ts'
 import type { Verdict } from '../verdict.ts'
 import { Events } from './events.ts'
 import { answerInternal, INTERNAL_PREFIX } from './internal-queries.ts'
+import { Leaving } from './leaving.ts'
 import { MemberRules } from './member-rules.ts'
 import { NameVote } from './name-vote.ts'
 import { Queries } from './queries.ts'
 import { Reconnects } from './reconnects.ts'
 import { memberOf, SerfState } from './serf-state.ts'
 import type { SerfInput, SerfMember, SerfOptions, SerfOutput, SerfStats } from './serf-types.ts'
-import { aliveLine, readSnapshot } from './snapshot.ts'
+import { aliveLine, isLineSafe, readSnapshot } from './snapshot.ts'
 import { encodeUserState, mergeUserState } from './user-state.ts'
 import { Vivaldi } from './vivaldi.ts'
 
@@ -44,16 +42,13 @@ export class SerfMachine {
   readonly #queries: Queries
   readonly #vote: NameVote
   readonly #reconnects: Reconnects
+  readonly #leaving: Leaving
   readonly #vivaldi: Vivaldi
   /** Of other members, as they said last. */
   readonly #coordinates: Map<string, Coordinate> = new Map()
   /** Joins under way by endpoint, and whether old events count for nothing. */
   readonly #joins: Map<string, boolean> = new Map()
   readonly #rejoinEndpoints: readonly Endpoint[]
-  /** When membership is told of the leave at the latest; Infinity when there is none, or it was told. */
-  #leaveAt = Infinity
-  #departed: { readonly at: number; readonly isTold: boolean } | undefined
-  #isHeardLeaving = false
   #notedTime = 1
   #noteAt = Infinity
   /** When this machine was called last. */
@@ -62,7 +57,11 @@ export class SerfMachine {
   constructor(options: SerfOptions, now: number) {
     const state = new SerfState(options, now)
     this.#state = state
-    this.#rules = new MemberRules(state, (name) => this.#forget(name), now)
+    this.#rules = new MemberRules(
+      state,
+      { forgotten: (name) => this.#forget(name), returned: (failedAt, at) => this.#reconnects.returned(failedAt, at) },
+      now,
+    )
     this.#events = new Events(state)
     this.#queries = new Queries(state, (request, query, deadlineAt) => {
       if (query.name.startsWith(INTERNAL_PREFIX)) return answerInternal(state, this.#queries, request, query, this.#now)
@@ -70,6 +69,7 @@ export class SerfMachine {
     })
     this.#vote = new NameVote(state, this.#queries)
     this.#reconnects = new Reconnects(state, (endpoint, at) => this.#swim.handle({ type: 'join', endpoints: [endpoint] }, at), now)
+    this.#leaving = new Leaving(state, this.#rules, (at) => this.#swim.handle({ type: 'leave' }, at))
     this.#vivaldi = new Vivaldi(options.random.fork('vivaldi'))
     this.#now = now
     this.#rejoinEndpoints = this.#restore()
@@ -124,7 +124,7 @@ export class SerfMachine {
   /** The snapshot as it is, to write a file anew that has grown long. */
   snapshotLines(): string[] {
     const { members, self, memberClock, eventClock, queryClock, isLeaving } = this.#state
-    const alive = [...members.values()].filter((entry) => entry !== self && entry.status === 'alive')
+    const alive = [...members.values()].filter((entry) => entry !== self && entry.status === 'alive' && isLineSafe(entry.name))
     return [
       ...alive.map((entry) => aliveLine(entry.name, entry)),
       `clock: ${memberClock.time - 1}`,
@@ -153,6 +153,7 @@ export class SerfMachine {
       refusedMessages,
       staleMessages: this.#events.staleCount + this.#queries.staleCount,
       strayResponses: this.#queries.strayResponses,
+      droppedRequests: this.#queries.droppedRequests,
       healthScore: this.#swim.status().healthScore,
       isEncrypted: options.keyring !== undefined,
       coordinateResets: this.#vivaldi.resetCount,
@@ -174,8 +175,7 @@ export class SerfMachine {
       this.#rules.nextDeadline(),
       this.#queries.nextDeadline(),
       this.#reconnects.nextDeadline(),
-      this.#leaveAt,
-      this.#departed?.at ?? Infinity,
+      this.#leaving.nextDeadline(),
       this.#noteAt,
     )
   }
@@ -196,8 +196,7 @@ export class SerfMachine {
     this.#rules.handleTimeout(now)
     this.#queries.handleTimeout(now)
     this.#reconnects.handleTimeout(now)
-    if (now >= this.#leaveAt) this.#leaveMembership(now)
-    if (this.#departed !== undefined && now >= this.#departed.at) this.#depart(this.#departed.isTold)
+    this.#leaving.handleTimeout(now)
     if (now >= this.#noteAt) this.#noteTime()
     this.#settle(now)
   }
@@ -217,7 +216,7 @@ export class SerfMachine {
         this.#swim.handle({ type: 'join', endpoints: input.endpoints }, now)
         return undefined
       case 'leave':
-        this.#leave(now)
+        this.#leaving.start(now)
         return undefined
       case 'tags':
         return this.#setTags(input.tags, now)
@@ -229,7 +228,7 @@ export class SerfMachine {
         return this.#queries.respond(input.request, input.payload, now)
       case 'force-leave':
         if (input.node === this.#state.self.name) return 'a member leaves by leaving'
-        if (input.node === '' || utf8Encode(input.node).length > MAX_META_BYTES) return 'this is no name of a member'
+        if (input.node === '' || utf8Encode(input.node).length > MAX_NAME_BYTES) return 'this is no name of a member'
         this.#rules.forceLeave(input.node, input.isPrune, now)
         return undefined
       case 'spread':
@@ -277,10 +276,7 @@ export class SerfMachine {
     for (let outputs = this.#swim.drain(); outputs.length > 0; outputs = this.#swim.drain()) {
       for (const output of outputs) this.#swimOutput(output, now)
     }
-    if (this.#leaveAt < Infinity && !this.#state.queues.intents.has(this.#state.self.name)) {
-      this.#leaveMembership(now)
-      this.#settle(now)
-    }
+    if (this.#leaving.goOn(now)) return this.#settle(now)
     if (this.#noteAt === Infinity && this.#state.memberClock.time !== this.#notedTime) {
       this.#noteAt = now + this.#state.times.snapshotClockIntervalMs
     }
@@ -328,7 +324,7 @@ export class SerfMachine {
         return mergeUserState(this.#state, this.#rules, this.#events, output.bytes, ignoresOldEvents, now)
       }
       case 'departed':
-        return this.#departing(output.isTold, now)
+        return this.#leaving.departed(output.isTold, now)
     }
   }
 
@@ -392,37 +388,6 @@ export class SerfMachine {
     else if (message.type === 'query') this.#queries.received(message, bytes, false, now)
     else return `a message of type ${message.type} is not spread`
     return undefined
-  }
-
-  // ---- leaving ----
-
-  #leave(now: number): void {
-    if (this.#state.isLeaving) return
-    this.#state.isLeaving = true
-    this.#state.emit({ type: 'snapshot', line: 'leave' })
-    this.#isHeardLeaving = this.#rules.announceLeave(now)
-    if (this.#isHeardLeaving) this.#leaveAt = now + this.#state.times.broadcastTimeoutMs
-    else this.#leaveMembership(now)
-  }
-
-  #leaveMembership(now: number): void {
-    this.#leaveAt = Infinity
-    this.#swim.handle({ type: 'leave' }, now)
-  }
-
-  /** The others know; but not all yet, and some may still have something to ask. */
-  #departing(isTold: boolean, now: number): void {
-    const { self, times } = this.#state
-    self.status = 'left'
-    self.changedAt = now
-    this.#state.changed('left', self)
-    if (!this.#isHeardLeaving) return this.#depart(isTold)
-    this.#departed = { at: now + times.leavePropagateDelayMs, isTold }
-  }
-
-  #depart(isTold: boolean): void {
-    this.#departed = undefined
-    this.#state.emit({ type: 'departed', isTold })
   }
 
   // ---- keeping and forgetting ----

@@ -4,7 +4,7 @@
  *
  *   alive: NAME ADDRESS:PORT | not-alive: NAME | clock: N | event-clock: N | query-clock: N | leave | # remark
  *
- * The last word on each matter counts. Clocks are the last times that were seen. Lines that are none are gone past: the end of the file
+ * Members whose names have a line break are left out. The last word on each matter counts. Clocks are the last times that were seen. Lines that are none are gone past: the end of the file
  * may be cut off.
  */
 import { assert } from '../../lib/assert.ts'
@@ -42,6 +42,11 @@ export function readSnapshot(lines: readonly string[], rejoinsAfterLeave: boolea
     }
   }
   return { alive, memberTime: times.clock, eventTime: times['event-clock'], queryTime: times['query-clock'] }
+}
+
+/** Whether a name goes into a line: others choose their names, and would write lines of their own. */
+export function isLineSafe(name: string): boolean {
+  return !/[\r\n]/.test(name)
 }
 
 export function aliveLine(name: string, endpoint: Endpoint): string {
