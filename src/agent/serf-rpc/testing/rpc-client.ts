@@ -108,7 +108,7 @@ function put(writer: MsgpackWriter, value: Value): void {
   }
 }
 
-/** Reads whole values that the encoder of the server wrote: only the forms that it uses. */
+/** Reads whole values, in the forms that this server and Serf's own agent use. */
 class Plain {
   readonly #bytes: Buffer
   #at = 0
@@ -130,6 +130,11 @@ class Plain {
         return false
       case 0xc3:
         return true
+      case 0xc4:
+      case 0xd9:
+        return this.#text(this.#uint(1))
+      case 0xc5:
+        return this.#text(this.#uint(2))
       case 0xcb:
         this.#at += 8
         return this.#bytes.readDoubleBE(this.#at - 8)
