@@ -32,7 +32,7 @@ function brief(list: readonly ListedMember[]): string {
     status,
     address,
     String(gossipPort),
-    String(swarmPort),
+    swarmPort === 0 ? '-' : String(swarmPort),
     tagsText(tags),
   ])
   return formatTable(['NAME', 'STATUS', 'ADDRESS', '>GOSSIP', '>SWARM', 'TAGS'], rows)

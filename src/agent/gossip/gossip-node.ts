@@ -136,7 +136,7 @@ export class GossipNode {
     leave: () => this.#leave(),
     setTags: ({ tags }) => this.#order({ type: 'tags', tags: tagsOf(tags, this.#options.swarmPort) }),
     forget: ({ name, isPrune }) => this.#order({ type: 'force-leave', node: name, isPrune }),
-    explain: ({ name }) => this.#running.serf.verdict(name),
+    explain: ({ name }) => this.#verdict(this.#running.serf.verdict(name)),
     event: (params) => this.#event(params),
     query: (params) => this.#query(params),
     cancelQuery: ({ queryId }) => this.#queryDone(queryId, { acks: 0, responses: 0 }),
