@@ -30,7 +30,9 @@ const { values } = parseArgs({
 })
 if (!values.inside) {
   const script = 'ip link set lo up && exec "$0" "$@" --inside'
-  const { status } = spawnSync('unshare', ['--net', 'sh', '-c', script, process.execPath, self, ...process.argv.slice(2)], { stdio: 'inherit' })
+  const { status } = spawnSync('unshare', ['--net', 'sh', '-c', script, process.execPath, self, ...process.argv.slice(2)], {
+    stdio: 'inherit',
+  })
   process.exit(status ?? 1)
 }
 
@@ -209,7 +211,21 @@ async function start(tool, index, directory) {
   const args =
     tool === 'serf'
       ? ['agent', `-node=${name}`, `-bind=${address}`, `-rpc-addr=${rpc}`, ...join_]
-      : [cli, 'agent', '--name', name, '--bind', address, '--data', join(directory, name), '--serf-rpc', rpc, '--log-level', 'warn', ...join_]
+      : [
+          cli,
+          'agent',
+          '--name',
+          name,
+          '--bind',
+          address,
+          '--data',
+          join(directory, name),
+          '--serf-rpc',
+          rpc,
+          '--log-level',
+          'warn',
+          ...join_,
+        ]
   const child = spawn(tool === 'serf' ? 'serf' : process.execPath, args, { stdio: 'ignore' })
   const node = new Node(tool, name, address, child)
   await node.open()
@@ -244,7 +260,9 @@ function trafficBytes() {
 
 function cpuSeconds(nodes) {
   return nodes.reduce((sum, { child }) => {
-    const fields = readFileSync(`/proc/${child.pid}/stat`, 'utf8').replace(/^.*\) /, '').split(' ')
+    const fields = readFileSync(`/proc/${child.pid}/stat`, 'utf8')
+      .replace(/^.*\) /, '')
+      .split(' ')
     return sum + (Number(fields[11]) + Number(fields[12])) / 100
   }, 0)
 }
