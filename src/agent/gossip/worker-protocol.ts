@@ -18,7 +18,7 @@ export interface GossipWorkerOptions {
   readonly swarmPort: number
   readonly tags: Readonly<Record<string, string>>
   /** `serf` waits in everything as long as Serf's own agents do. */
-  readonly profile: ProfileName | 'serf'
+  readonly profile: ProfileName
   readonly label: string
   readonly isCompressing: boolean
   /** Where the key ring is kept; undefined for plain gossip. */

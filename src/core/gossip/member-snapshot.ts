@@ -4,10 +4,18 @@
  */
 import { assert } from '../lib/assert.ts'
 import type { MemberRecord, MemberState } from './messages.ts'
+import { nameHash } from './name-hash.ts'
+
+/** Indices of records in the order of their names' hashes, and these. */
+export interface Ring {
+  readonly indices: Uint32Array
+  readonly hashes: Uint32Array
+}
 
 export class MemberSnapshot {
   readonly records: readonly MemberRecord[]
   readonly #indices: Map<string, number> = new Map()
+  #ring: Ring | undefined
   readonly #counts: Record<MemberState, number> = { alive: 0, suspect: 0, dead: 0, left: 0 }
 
   /** Each name once, and nobody suspected: who was is to be probed first. */
@@ -18,6 +26,16 @@ export class MemberSnapshot {
       this.#indices.set(node, index)
       this.#counts[state]++
     }
+  }
+
+  /** The records by their places on the ring of names, as it goes up; made when it is first asked for. */
+  get ring(): Ring {
+    if (this.#ring === undefined) {
+      const hashes = this.records.map(({ node }) => nameHash(node))
+      const indices = Uint32Array.from(hashes.keys()).sort((a, b) => hashes[a]! - hashes[b]!)
+      this.#ring = { indices, hashes: Uint32Array.from(indices, (index) => hashes[index]!) }
+    }
+    return this.#ring
   }
 
   indexOf(node: string): number | undefined {

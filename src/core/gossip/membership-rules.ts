@@ -19,9 +19,12 @@ const MAX_INCARNATION = 0xffffffff
 
 export class MembershipRules {
   readonly #state: SwimState
+  readonly #accused: (member: Member, now: number) => void
 
-  constructor(state: SwimState) {
+  /** `accused` is told of a member that somebody else suspects, when that is heard first. */
+  constructor(state: SwimState, accused: (member: Member, now: number) => void) {
     this.#state = state
+    this.#accused = accused
   }
 
   nextDeadline(): number {
@@ -42,6 +45,14 @@ export class MembershipRules {
   announce(): void {
     const { broadcasts, self } = this.#state
     broadcasts.add(self.node, aliveMessage(self))
+  }
+
+  /** This member was away for long enough to be suspected: it says that it is alive, by a new incarnation, before anybody has to ask. */
+  reassert(): void {
+    const { self, isLeaving } = this.#state
+    if (isLeaving) return
+    self.incarnation = Math.min(self.incarnation + 1, MAX_INCARNATION)
+    this.#spread(aliveMessage(self))
   }
 
   /** This member says something else of itself from now on. */
@@ -79,6 +90,8 @@ export class MembershipRules {
     const hasOtherMeta = !equalBytes(member.meta, message.meta)
     this.#state.suspicions.end(member.node)
     this.#state.broadcasts.add(member.node, message)
+    // A contradiction runs against what it contradicts.
+    if (lastState === 'suspect') this.#state.isUrgent = true
     member.incarnation = message.incarnation
     member.endpoint = endpoint
     member.meta = message.meta
@@ -86,7 +99,10 @@ export class MembershipRules {
     member.verdict = undefined
     if (lastState !== 'alive') member.changedAt = now
     member.state = 'alive'
-    if (lastState === 'dead' || lastState === 'left') return this.#state.emit({ type: 'joined', member: recordOf(member) })
+    if (lastState === 'dead' || lastState === 'left') {
+      table.revived()
+      return this.#state.emit({ type: 'joined', member: recordOf(member) })
+    }
     if (lastState === 'suspect') this.#state.emit({ type: 'cleared', member: recordOf(member) })
     if (hasOtherMeta) this.#state.emit({ type: 'updated', member: recordOf(member) })
   }
@@ -146,41 +162,42 @@ export class MembershipRules {
   // ---- suspect ----
 
   suspect(message: Suspect, source: VerdictSource, now: number, probe?: ProbeEvidence): void {
-    const { suspicions, broadcasts, self, table, profile } = this.#state
+    const { suspicions, self, table, profile } = this.#state
     const member = table.get(message.node)
     if (member === undefined || !canBeRefuted(message.incarnation) || message.incarnation < member.incarnation) return
     const suspicion = suspicions.get(message.node)
     if (suspicion !== undefined) {
-      suspicion.probe = probe ?? suspicion.probe
+      if (probe !== undefined) suspicions.noteProbe(message.node, probe, now)
       const isNew = suspicions.confirm(message.node, message.from, now)
-      if (isNew) broadcasts.add(message.node, message)
+      if (isNew) this.#spread(message)
       if (isNew || probe !== undefined) member.verdict = verdictOf(message, 'suspect', source, suspicion, now)
       return
     }
     if (member.state !== 'alive') return
     if (member === self) return this.#refute('suspect', message.incarnation, message.from)
-    broadcasts.add(message.node, message)
+    this.#spread(message)
     member.incarnation = message.incarnation
     member.state = 'suspect'
     member.changedAt = now
     const started = suspicions.start(message.node, message.from, suspicionBounds(profile, table.size), now)
-    started.probe = probe
+    if (probe !== undefined) suspicions.noteProbe(message.node, probe, now)
     const verdict = verdictOf(message, 'suspect', source, started, now)
     member.verdict = verdict
     this.#state.emit({ type: 'suspected', member: recordOf(member), verdict })
+    if (probe === undefined) this.#accused(member, now)
   }
 
   // ---- dead ----
 
   dead(message: Dead, source: VerdictSource, now: number): void {
-    const { suspicions, broadcasts, self, table } = this.#state
+    const { suspicions, self, table } = this.#state
     const member = table.get(message.node)
     if (member === undefined || !canBeRefuted(message.incarnation) || message.incarnation < member.incarnation) return
     if (isGone(member)) return
     if (member === self) return this.#refute('dead', message.incarnation, message.from)
     const suspicion = suspicions.get(message.node)
     suspicions.end(message.node)
-    broadcasts.add(message.node, message)
+    this.#spread(message)
     const state = message.from === message.node ? 'left' : 'dead'
     member.incarnation = message.incarnation
     member.state = state
@@ -190,6 +207,12 @@ export class MembershipRules {
     this.#state.emit({ type: state === 'left' ? 'left' : 'failed', member: recordOf(member), verdict })
   }
 
+  /** Queues a message that others are to have soon. */
+  #spread(message: Alive | Suspect | Dead): void {
+    this.#state.broadcasts.add(message.node, message)
+    this.#state.isUrgent = true
+  }
+
   // ---- refuting ----
 
   /** Contradicts, by an incarnation above what was said; and takes it as a sign that this member is slow. */
@@ -197,7 +220,7 @@ export class MembershipRules {
     const { self, awareness } = this.#state
     self.incarnation = Math.min(Math.max(self.incarnation, incarnation) + 1, MAX_INCARNATION)
     awareness.apply(1)
-    this.announce()
+    this.#spread(aliveMessage(self))
     this.#state.emit({ type: 'refuted', accusation, by, incarnation: self.incarnation })
   }
 }
@@ -226,6 +249,7 @@ function verdictOf(
     source,
     at: now,
     accusers: suspicion?.accusers ?? [],
+    grounds: suspicion?.grounds,
     timeoutMs: suspicion?.timeoutMs,
     probe: suspicion?.probe,
   }

@@ -91,7 +91,7 @@ test('a leave ends at once when nobody is there, and by its time when nobody can
   const alone = new ScriptedMachine()
   alone.input({ type: 'leave' })
   assert.deepEqual(alone.takeOutputs('departed'), [{ type: 'departed', isTold: true }])
-  const cut = new ScriptedMachine({ profile: { ...GOSSIP_PROFILES.lan, gossipIntervalMs: 3000 } }).meet('a')
+  const cut = new ScriptedMachine({ profile: { ...GOSSIP_PROFILES.serf, gossipIntervalMs: 3000 } }).meet('a')
   cut.input({ type: 'leave' })
   assert.equal(cut.awaitOutput('departed').isTold, false)
   assert.equal(cut.now, 5000)

@@ -31,7 +31,7 @@ export class VirtualCluster extends VirtualNetwork<SwimInput, SwimOutput, SwimMa
         endpoint,
         meta: changes.meta ?? new Uint8Array(0),
         versions: changes.versions ?? VERSIONS,
-        profile: this.#options.profile ?? GOSSIP_PROFILES.lan,
+        profile: this.#options.profile ?? GOSSIP_PROFILES.serf,
         random: this.randomFor(node),
         messageBytes,
         packetBytes: 1400,

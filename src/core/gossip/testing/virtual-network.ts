@@ -180,6 +180,14 @@ export class VirtualNetwork<Input, Output extends { readonly type: string }, Kin
         return this.#sendPacket(host, output.to, output.messages)
       case 'open-stream': {
         const target = this.#byEndpoint.get(endpointKey(output.to))
+        if (target?.isUp === false && this.isOpen(host.node, target.node, 'stream') && this.isOpen(target.node, host.node, 'stream')) {
+          return this.#pass(target, host, 'stream', {
+            type: 'stream-failed',
+            stream: output.stream,
+            reason: 'connection refused',
+            isRefused: true,
+          })
+        }
         const request = this.#nextRequest++
         this.#requests.set(request, { opener: host, stream: output.stream })
         return this.#pass(host, target, 'stream', { type: 'stream-opened', request, from: host.endpoint, message: output.message })
