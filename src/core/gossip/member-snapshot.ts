@@ -16,6 +16,7 @@ export class MemberSnapshot {
   readonly records: readonly MemberRecord[]
   readonly #indices: Map<string, number> = new Map()
   #ring: Ring | undefined
+  #hash: number | undefined
   readonly #counts: Record<MemberState, number> = { alive: 0, suspect: 0, dead: 0, left: 0 }
 
   /** Each name once, and nobody suspected: who was is to be probed first. */
@@ -38,6 +39,12 @@ export class MemberSnapshot {
     return this.#ring
   }
 
+  /** As `MemberTable.hash`; made when it is first asked for. */
+  get hash(): number {
+    this.#hash ??= this.records.reduce((hash, record) => (hash ^ memberHash(record)) >>> 0, 0)
+    return this.#hash
+  }
+
   indexOf(node: string): number | undefined {
     return this.#indices.get(node)
   }
@@ -46,4 +53,9 @@ export class MemberSnapshot {
   get counts(): Readonly<Record<MemberState, number>> {
     return this.#counts
   }
+}
+
+/** A member's part in the hash of a table: none when it is gone, as the gone are forgotten at different times. */
+export function memberHash({ node, incarnation, state }: { node: string; incarnation: number; state: MemberState }): number {
+  return state === 'dead' || state === 'left' ? 0 : nameHash(node, incarnation)
 }

@@ -59,7 +59,7 @@ test('alone, or among the gone, there is nobody to probe', () => {
 
 test('who has been gone for longer than the time is forgotten at the end of a round; this member never', () => {
   const table = tableOf([memberOf('old', 'dead', 0), memberOf('gone', 'left', 0), memberOf('new', 'dead', 20_000), memberOf('a')])
-  table.self.state = 'left'
+  table.set(table.self, 1, 'left', 0)
   const forgotten: string[] = []
   for (let i = 0; i < 4; i++) table.nextToProbe(30_001, 30_000, ({ node }) => forgotten.push(node))
   assert.deepEqual(forgotten.sort(), ['gone', 'old'])

@@ -6,7 +6,7 @@
  * four bytes of its place in the round. That is what lets the simulator hold ten thousand tables of ten thousand members.
  */
 import type { Random } from '../lib/random.ts'
-import type { MemberSnapshot } from './member-snapshot.ts'
+import { memberHash, type MemberSnapshot } from './member-snapshot.ts'
 import type { Alive, Endpoint, MemberRecord, MemberState, ProtocolVersions } from './messages.ts'
 import { nameHash, ringDistance } from './name-hash.ts'
 import type { Verdict } from './verdict.ts'
@@ -16,11 +16,11 @@ export interface Member {
   endpoint: Endpoint
   meta: Uint8Array
   versions: ProtocolVersions | undefined
-  /** Raised by the member itself alone, so that of two messages about it the newer is known. */
-  incarnation: number
-  state: MemberState
+  /** Raised by the member itself alone, so that of two messages about it the newer is known. This and the next two: by `MemberTable.set`. */
+  readonly incarnation: number
+  readonly state: MemberState
   /** When the state last changed, ms. */
-  changedAt: number
+  readonly changedAt: number
   /** Why it is in this state; undefined when it is alive. */
   verdict: Verdict | undefined
   /** The last round trip to it, ms. */
@@ -48,6 +48,8 @@ export class MemberTable {
   #probeIndex = 0
   /** The next member on the ring of names; undefined when it has to be looked for again, null when there is none. */
   #next: Member | null | undefined = undefined
+  #hash: number
+  #hashChangedAt = -Infinity
 
   /** Who is in the snapshot counts as in its state for as long as `self` is in its own. */
   constructor(self: Member, random: Random, snapshot?: MemberSnapshot) {
@@ -57,7 +59,9 @@ export class MemberTable {
     this.#known = snapshot?.records ?? NOBODY
     this.#knownSince = self.changedAt
     this.#byNode.set(self.node, self)
-    const isKnown = snapshot?.indexOf(self.node) !== undefined
+    const index = snapshot?.indexOf(self.node)
+    const isKnown = index !== undefined
+    this.#hash = (snapshot?.hash ?? 0) ^ (isKnown ? memberHash(this.#known[index]!) : 0) ^ memberHash(self)
     this.#added = isKnown ? [] : [self]
     this.#size = this.#known.length + this.#added.length
     this.#order = new Uint32Array(this.#size)
@@ -140,9 +144,31 @@ export class MemberTable {
     return undefined
   }
 
-  /** A member that was gone is there again. */
-  revived(): void {
-    this.#next = undefined
+  /**
+   * One number for all members that are not gone and their incarnations, as in any other table with the same ones, and hardly one with
+   * others.
+   */
+  get hash(): number {
+    return this.#hash >>> 0
+  }
+
+  /** When the hash was another one last, ms; −Infinity when it never was. */
+  get hashChangedAt(): number {
+    return this.#hashChangedAt
+  }
+
+  /** What is known of a member from now on. */
+  set(member: Member, incarnation: number, state: MemberState, now: number): void {
+    const changed: { -readonly [Key in 'incarnation' | 'state' | 'changedAt']: Member[Key] } = member
+    const before = memberHash(member)
+    if (isGone(member)) this.#next = undefined
+    if (member.state !== state) changed.changedAt = now
+    changed.incarnation = incarnation
+    changed.state = state
+    const difference = before ^ memberHash(member)
+    if (difference === 0) return
+    this.#hash ^= difference
+    this.#hashChangedAt = now
   }
 
   /**

@@ -52,12 +52,17 @@ interface Probe {
   stream: number | undefined
 }
 
-/** Takes what a probe found when nothing answered. */
-export type Accuse = (member: Member, incarnation: number, evidence: ProbeEvidence, now: number) => void
+/** Who takes what probes find. */
+export interface ProbeListener {
+  /** Nothing answered. */
+  accuse(member: Member, incarnation: number, evidence: ProbeEvidence, now: number): void
+  /** A member has told the hash of its table. */
+  compare(member: Member, tableHash: number, now: number): void
+}
 
 export class Prober {
   readonly #state: SwimState
-  readonly #accuse: Accuse
+  readonly #listener: ProbeListener
   /** By sequence number; at most one of a member. */
   readonly #probes: Map<number, Probe> = new Map()
   /** When the next member of the round is probed, unless that of the last one is still under way. */
@@ -65,10 +70,10 @@ export class Prober {
   /** The same for the member that is watched. */
   #watchAt: number
 
-  constructor(state: SwimState, accuse: Accuse, now: number) {
+  constructor(state: SwimState, listener: ProbeListener, now: number) {
     const { random, profile } = state
     this.#state = state
-    this.#accuse = accuse
+    this.#listener = listener
     this.#roundAt = now + random.float() * profile.roundIntervalMs
     this.#watchAt = profile.watchIntervalMs === Infinity ? Infinity : now + random.float() * profile.watchIntervalMs
   }
@@ -121,7 +126,7 @@ export class Prober {
   }
 
   /** Whether the ack is one for this prober. */
-  handleAck({ sequence, payload }: Ack, from: Endpoint, now: number): boolean {
+  handleAck({ sequence, payload, tableHash }: Ack, from: Endpoint, now: number): boolean {
     const probe = this.#probes.get(sequence)
     if (probe === undefined) return false
     const path = waiting(probe, endpointKey(from)) ?? probe.paths[0]!
@@ -133,6 +138,7 @@ export class Prober {
     this.#state.awareness.apply(-1)
     this.#state.emit({ type: 'probed', node: probe.member.node, rttMs, payload })
     this.#finish(probe)
+    if (tableHash !== undefined) this.#listener.compare(probe.member, tableHash, now)
     return true
   }
 
@@ -289,7 +295,7 @@ export class Prober {
     const nacks = paths.filter(({ outcome }) => outcome === 'nack').length
     // A host that refuses was heard: whatever is missing, it is not this member's ears.
     if (!isRefused(probe)) awareness.apply(probe.expectedNacks > 0 ? Math.max(probe.expectedNacks - nacks, 0) : 1)
-    this.#accuse(member, incarnation, evidence, now)
+    this.#listener.accuse(member, incarnation, evidence, now)
   }
 
   #finish(probe: Probe): void {
@@ -301,8 +307,17 @@ export class Prober {
     this.#state.emit({ type: 'forgotten', member: recordOf(member) })
   }
 
-  #pingFor({ sequence, member }: Probe): Ping {
-    return { type: 'ping', sequence, node: member.node, ...this.#state.source }
+  /** To a member that understands it, only with what the ack is to have: the ack goes to where the ping came from. */
+  #pingFor({ why, sequence, member }: Probe): Ping {
+    const { options, source, profile } = this.#state
+    const ping = { type: 'ping', sequence, node: member.node } as const
+    if (options.isPeer?.(member.node) !== true) return { ...ping, ...source }
+    const isOfRound = why === 'round'
+    return {
+      ...ping,
+      isBrief: !isOfRound || options.layer?.wantsPayload() !== true,
+      wantsTableHash: isOfRound && profile.agreedExchangeEvery > 1,
+    }
   }
 
   #evidenceOf({ member, startedAt, healthScore, paths }: Probe, now: number): ProbeEvidence {

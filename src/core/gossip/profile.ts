@@ -52,7 +52,7 @@ export interface GossipProfile {
   readonly retransmitMult: number
   /** How often two members exchange all that they know, ms, in clusters of up to 32. Repairs what gossip missed; costs the whole table. */
   readonly pushPullIntervalMs: number
-  /** With a member that tells the hash of its table, and has the same, only each n-th of these exchanges is made. */
+  /** With members that tell the hash of their tables, as long as it is the same as here, only each n-th of these exchanges is made. */
   readonly agreedExchangeEvery: number
   /** How long a stream may take, ms. */
   readonly streamTimeoutMs: number
@@ -94,7 +94,8 @@ const LAN: GossipProfile = {
   confirmers: 3,
   heldUpTells: 4,
   urgentGossipMs: 50,
-  agreedExchangeEvery: 10,
+  retransmitMult: 6,
+  agreedExchangeEvery: 50,
 }
 
 export const GOSSIP_PROFILES: Readonly<Record<ProfileName, GossipProfile>> = {

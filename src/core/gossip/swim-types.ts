@@ -93,6 +93,8 @@ export interface GossipLayer {
   broadcasts(freeBytes: number, sendLimit: number): readonly User[]
   /** What an ack carries. */
   ackPayload(): Uint8Array | undefined
+  /** Whether the next ack of a member that would leave it out is to carry it. */
+  wantsPayload(): boolean
   /** What an exchange of everything carries. */
   localState(isJoin: boolean): Uint8Array
 }
@@ -112,6 +114,11 @@ export interface SwimOptions {
   /** The bytes of messages that a packet holds. */
   readonly packetBytes: number
   readonly layer?: GossipLayer
+  /**
+   * Whether a member understands what pings and acks have beside memberlist's fields, and answers to where a packet came from; without
+   * it, none does.
+   */
+  readonly isPeer?: (node: string) => boolean
   /**
    * For how long a member must have been dead before another one may come by its name at another address, ms; never unless it is given.
    * The name of one that left is free at once.

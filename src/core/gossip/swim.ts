@@ -14,7 +14,7 @@
 import { replyEndpoint } from './endpoint.ts'
 import { MembershipRules } from './membership-rules.ts'
 import { aliveMessage, recordOf, type Member } from './member-table.ts'
-import type { Endpoint, MemberRecord, PacketMessage, Ping, StreamMessage } from './messages.ts'
+import type { Ack, Endpoint, MemberRecord, PacketMessage, Ping, StreamMessage } from './messages.ts'
 import { Prober } from './prober.ts'
 import { PushPullExchanges } from './push-pull.ts'
 import { Relay } from './relay.ts'
@@ -51,8 +51,11 @@ export class SwimMachine {
     this.#rules = new MembershipRules(state, (member, at) => this.#prober.confirm(member, at))
     this.#prober = new Prober(
       state,
-      ({ node }, incarnation, evidence, at) =>
-        this.#rules.suspect({ type: 'suspect', incarnation, node, from: options.node }, 'probe', at, evidence),
+      {
+        accuse: ({ node }, incarnation, evidence, at) =>
+          this.#rules.suspect({ type: 'suspect', incarnation, node, from: options.node }, 'probe', at, evidence),
+        compare: (member, tableHash, at) => this.#exchanges.compare(member, tableHash, at),
+      },
       now,
     )
     this.#relay = new Relay(state)
@@ -146,7 +149,7 @@ export class SwimMachine {
     if (profile.heldUpTells === 0 || isLeaving || lateMs <= profile.probeIntervalMs) return
     if (now - this.#reassertedAt < REASSERT_PROBES * profile.probeIntervalMs) return
     this.#reassertedAt = now
-    this.#rules.reassert()
+    this.#rules.reassert(now)
     const receivers = table.pick(profile.heldUpTells, (member) => member !== self && member.state === 'alive')
     for (const { endpoint, node } of receivers) this.#state.send(endpoint, node, [aliveMessage(self)])
   }
@@ -185,7 +188,7 @@ export class SwimMachine {
         break
       case 'meta':
         assert(input.meta.length <= this.#state.limits.maxMetaBytes, 'no more said of a member than the others take')
-        this.#rules.update(input.meta)
+        this.#rules.update(input.meta, now)
         break
     }
   }
@@ -216,8 +219,11 @@ export class SwimMachine {
 
   #ping(message: Ping, from: Endpoint): void {
     if (!this.#isForMe(message)) return void this.#state.refusedMessages++
-    const payload = this.#state.options.layer?.ackPayload()
-    this.#state.send(replyEndpoint(message, from), message.sourceNode, [{ type: 'ack', sequence: message.sequence, payload }])
+    const { options, table } = this.#state
+    const payload = message.isBrief === true ? undefined : options.layer?.ackPayload()
+    const ack: Ack = { type: 'ack', sequence: message.sequence, payload }
+    const answer = message.wantsTableHash === true ? { ...ack, tableHash: table.hash } : ack
+    this.#state.send(replyEndpoint(message, from), message.sourceNode, [answer])
   }
 
   /** A ping names whom it is for, as another member may have had this address before. */

@@ -12,6 +12,8 @@ export interface ClusterOptions {
   readonly profile?: GossipProfile
   readonly lossShare?: number
   readonly limits?: Partial<SwimLimits>
+  /** Whether all understand what pings and acks have beside memberlist's fields; false unless given. */
+  readonly areAllPeers?: boolean
 }
 
 export class VirtualCluster extends VirtualNetwork<SwimInput, SwimOutput, SwimMachine> {
@@ -35,6 +37,7 @@ export class VirtualCluster extends VirtualNetwork<SwimInput, SwimOutput, SwimMa
         random: this.randomFor(node),
         messageBytes,
         packetBytes: 1400,
+        isPeer: () => this.#options.areAllPeers === true,
         ...(this.#options.limits === undefined ? {} : { limits: this.#options.limits }),
       },
       this.now,
