@@ -98,3 +98,30 @@ test('members that come in the middle of a round are probed within the next one'
     }),
   )
 })
+
+test('on the ring each of the members that are not gone is followed by one, and all are one ring', () => {
+  const names = Array.from({ length: 40 }, (_, i) => `n${i}`)
+  const gone = new Set(['n3', 'n17', 'n18'])
+  const live = names.filter((name) => !gone.has(name))
+  const next = new Map<string, string>()
+  for (const name of live) {
+    const table = new MemberTable(memberOf(name), new Random(name))
+    for (const other of names) if (other !== name) table.add(memberOf(other, gone.has(other) ? 'dead' : 'alive'))
+    next.set(name, table.nextOnRing()!.node)
+  }
+  const seen: string[] = []
+  for (let name = 'n0'; !seen.includes(name); name = next.get(name)!) seen.push(name)
+  assert.deepEqual(seen.toSorted(), live.toSorted())
+})
+
+test('the next one on the ring is another when it goes, and the same again when it comes back', () => {
+  const table = tableOf(['a', 'b', 'c', 'd'].map((name) => memberOf(name)))
+  const first = table.nextOnRing()!
+  table.set(first, 1, 'suspect', 5)
+  assert.equal(table.nextOnRing(), first)
+  table.set(first, 1, 'dead', 6)
+  assert.notEqual(table.nextOnRing(), first)
+  table.set(first, 2, 'alive', 7)
+  assert.equal(table.nextOnRing(), first)
+  assert.equal(tableOf([memberOf('a', 'dead')]).nextOnRing(), undefined)
+})

@@ -120,6 +120,7 @@ export class MemberTable {
     this.#byNode.set(member.node, member)
     this.#added.push(member)
     this.#next = undefined
+    this.#hash ^= memberHash(member)
     if (this.#size === this.#order.length) {
       const longer = new Uint32Array(2 * this.#size + 8)
       longer.set(this.#order)

@@ -73,3 +73,33 @@ test('the time is finite, from the least to the most, and never grows with confi
     }),
   )
 })
+
+test('a process is gone when this member was refused, and a relay or another accuser could not reach it either', () => {
+  const bounds = { wantedConfirmations: 2, minMs: 10_000, maxMs: 60_000, refusedMs: 500 }
+  const path = { via: 'x', sentAt: 0, afterMs: 1, reason: undefined }
+  const evidence = { by: 'me', about: 'x', startedAt: 0, endedAt: 9, healthScore: 0, lastRttMs: 1 }
+  const refused = { ...path, kind: 'stream', outcome: 'refused' } as const
+  const nack = { ...path, kind: 'indirect', outcome: 'nack' } as const
+
+  const alone = new Suspicion('me', bounds, 0)
+  alone.noteProbe({ ...evidence, paths: [refused] }, 0)
+  assert.deepEqual([alone.grounds, alone.deadline], ['silent', 60_000])
+  alone.confirm('you', 300)
+  assert.deepEqual([alone.grounds, alone.deadline], ['gone', 800])
+
+  const relayed = new Suspicion('me', bounds, 0)
+  relayed.noteProbe({ ...evidence, paths: [refused, nack] }, 0)
+  assert.deepEqual([relayed.grounds, relayed.deadline, relayed.timeoutMs], ['gone', 500, 500])
+  relayed.postpone(2000)
+  assert.equal(relayed.deadline, 2500)
+
+  const silent = new Suspicion('me', bounds, 0)
+  silent.noteProbe({ ...evidence, paths: [nack] }, 0)
+  silent.confirm('you', 10)
+  silent.confirm('they', 10)
+  assert.deepEqual([silent.grounds, silent.deadline], ['silent', 10_000])
+
+  const classic = new Suspicion('me', { ...bounds, refusedMs: Infinity }, 0)
+  classic.noteProbe({ ...evidence, paths: [refused, nack] }, 0)
+  assert.deepEqual([classic.grounds, classic.deadline], ['silent', 60_000])
+})

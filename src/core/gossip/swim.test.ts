@@ -55,7 +55,10 @@ test('in each profile a crash is found within its bound, and nobody is suspected
     for (let i = 0; i < SIZE; i++) cluster.add(`n${i}`)
     for (let i = 1; i < SIZE; i++) cluster.join(`n${i}`, 'n0')
     cluster.run(20 * profile.probeIntervalMs)
-    assert.ok(cluster.isWhole(), name)
+    assert.ok(
+      cluster.runUntil(() => cluster.isWhole(), profile.pushPullIntervalMs),
+      name,
+    )
     assert.equal(cluster.eventsOf('suspected').length, 0, name)
     cluster.crash('n5')
     // Each of the others meets it within two rounds of probing, and waits then for no longer than without confirmations.

@@ -2,7 +2,7 @@
 import { Random } from '../../lib/random.ts'
 import { GossipMachine, POLYCAST_TAG, type GossipInput, type GossipOutput } from '../gossip-machine.ts'
 import { encodePacketMessage } from '../memberlist-codec.ts'
-import type { PacketMessage, StreamMessage } from '../messages.ts'
+import type { PacketMessage } from '../messages.ts'
 import { composePacket, PART_OVERHEAD_BYTES } from '../packet.ts'
 import { GOSSIP_PROFILES, type GossipProfile } from '../profile.ts'
 import { composeStream } from '../stream.ts'
@@ -26,7 +26,7 @@ export class VirtualGossipCluster extends VirtualNetwork<GossipInput, GossipOutp
       this.packetBytes += composePacket(messages.map(encodePacketMessage), PLAIN, true).length
     }
     this.onStream = (message): void => {
-      this.streamBytes += composeStream(message as StreamMessage, PLAIN, true).length
+      this.streamBytes += composeStream(message, PLAIN, true).length
     }
   }
 
