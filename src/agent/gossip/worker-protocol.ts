@@ -17,7 +17,7 @@ export interface GossipWorkerOptions {
   readonly port: number
   readonly swarmPort: number
   readonly tags: Readonly<Record<string, string>>
-  /** `serf` waits in everything as long as Serf's own agents do. */
+  /** `serf` has the times of Serf's own agents in everything. */
   readonly profile: ProfileName
   readonly label: string
   readonly isCompressing: boolean

@@ -33,6 +33,10 @@ test('refused, and unreachable for a relay: the probe ends at once, and its targ
   const [suspected] = script.takeOutputs('suspected')
   assert.equal(suspected?.member.node, ping.to)
   assert.deepEqual([suspected?.verdict.grounds, suspected?.verdict.timeoutMs], ['gone', 500])
+  assert.ok(
+    script.takeSent('suspect').some(({ to, at }) => to === ping.to && at === script.now),
+    'it is told itself, at once',
+  )
   script.advance(499)
   assert.equal(script.stateOf(ping.to), 'suspect')
   script.advance(2)

@@ -177,6 +177,8 @@ export class MembershipRules {
     member.verdict = verdict
     this.#state.emit({ type: 'suspected', member: recordOf(member), verdict })
     if (probe === undefined) this.#accused(member, now)
+    // Who may have little time is told at once, and not only when gossip happens to come by.
+    else if (profile.refusedSuspicionMs < Infinity) this.#state.send(member.endpoint, member.node, [message])
   }
 
   // ---- dead ----

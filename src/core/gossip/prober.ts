@@ -1,5 +1,5 @@
 /**
- * Probing: members are asked whether they answer. SWIM §3.1, Lifeguard §IV, docs/specs/04-gossip.md §8.
+ * Probing: members are asked whether they answer. SWIM §3.1, Lifeguard §IV, docs/specs/04-gossip.md §7.8.
  *
  * Three reasons for a probe: one member after the other in turn; the next one on the ring of names, again and again, so that each member
  * has somebody who notices soon; and a member that somebody else suspects, where by the hash of both names it falls to this one to say

@@ -1,5 +1,5 @@
 /**
- * The times of the membership protocol, for kinds of networks. docs/specs/04-gossip.md §8.
+ * The times of the membership protocol, for kinds of networks. docs/specs/04-gossip.md §7.8.
  *
  * `serf` has memberlist's times and rules alone. The others find a process that has ended sooner, by evidence and not by waiting less: a
  * process that stands still, or a network that drops packets, has more time than with memberlist.

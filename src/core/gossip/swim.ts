@@ -1,6 +1,6 @@
 /**
  * The membership machine: who is in the cluster, found out and told by gossip. SWIM (Das, Gupta, Motivala, DSN 2002) with Lifeguard
- * (Dadgar, Phillips, Currey, arXiv 1707.00788), by the rules of memberlist. docs/specs/04-gossip.md §7.
+ * (Dadgar, Phillips, Currey, arXiv 1707.00788), by the rules of memberlist. docs/specs/04-gossip.md §7.8.
  *
  * Each member probes the others in turn (`prober.ts`), for others on their behalf (`relay.ts`), and judges what it hears of them
  * (`membership-rules.ts`). News goes along with all packets and with gossip of its own; from time to time two members exchange
