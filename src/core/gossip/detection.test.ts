@@ -147,6 +147,22 @@ test('about three of a hundred look for themselves when one is suspected, at onc
   assert.ok(confirming >= 1 && confirming <= 8, `${confirming} confirm`)
 })
 
+test('who looks for itself and meets silence confirms nothing, and keeps what it saw', () => {
+  const script = new ScriptedMachine({ profile: { ...ONE_PROBE, roundIntervalMs: 10_000_000, confirmers: 1000 } }).meet(...OTHERS)
+  script.takeSent('suspect')
+  script.hear({ type: 'suspect', incarnation: 1, node: 'a', from: 'x' })
+  assert.equal(script.takeSent('ping').filter(({ to }) => to === 'a').length, 1)
+  script.advance(8000)
+  const own = script.takeSent('suspect').filter(({ to, message }) => message.from === SELF && to !== 'a')
+  assert.deepEqual(own, [])
+  const [failed] = [script.awaitOutput('failed', 120_000)]
+  assert.deepEqual(
+    failed.verdict.accusers.map(({ by }) => by),
+    ['x'],
+  )
+  assert.equal(failed.verdict.probe?.by, SELF)
+})
+
 test('an accusation does not wait for the next gossip', () => {
   for (const [profile, mostMs] of [
     [lan, 50],

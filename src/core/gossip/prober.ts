@@ -2,8 +2,8 @@
  * Probing: members are asked whether they answer. SWIM §3.1, Lifeguard §IV, docs/specs/04-gossip.md §7.8.
  *
  * Three reasons for a probe: one member after the other in turn; the next one on the ring of names, again and again, so that each member
- * has somebody who notices soon; and a member that somebody else suspects, where by the hash of both names it falls to this one to say
- * what it sees.
+ * has somebody who notices soon; and a member that somebody else suspects, where by the hash of both names it falls to this one to look
+ * whether its process is gone.
  *
  * A probe begins with a ping by packet. To a member that is suspected the accusation goes along, so that it can refute at once (buddy
  * system). Without an ack in time, some others are asked to ping it (indirect pings), and it is pinged on a stream, all at once. Relays
@@ -295,6 +295,8 @@ export class Prober {
     const nacks = paths.filter(({ outcome }) => outcome === 'nack').length
     // A host that refuses was heard: whatever is missing, it is not this member's ears.
     if (!isRefused(probe)) awareness.apply(probe.expectedNacks > 0 ? Math.max(probe.expectedNacks - nacks, 0) : 1)
+    // Silence seen twice at once is hardly more than silence: it is noted, and confirmed only by who meets it in the round.
+    if (probe.why === 'confirm' && !isRefused(probe)) return this.#state.suspicions.noteProbe(member.node, evidence, now)
     this.#listener.accuse(member, incarnation, evidence, now)
   }
 

@@ -35,7 +35,10 @@ export interface GossipProfile {
    * either. Shorter than news need to reach it and come back: it is wrong where something else refuses connections in its place.
    */
   readonly refusedSuspicionMs: number
-  /** About how many members probe at once one of whom they hear that it is suspected. More: confirmed sooner; costs a probe each. */
+  /**
+   * About how many members probe at once one of whom they hear that it is suspected; they confirm it where its process is gone. More:
+   * confirmed sooner; costs a probe each.
+   */
   readonly confirmers: number
   /** How many members are told at once that this one is alive, when it was held up for longer than the probe interval. */
   readonly heldUpTells: number
