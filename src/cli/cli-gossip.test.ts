@@ -13,7 +13,7 @@ const AT = 1_700_000_000_000
 test('members in detail, and one with the evidence', async (t) => {
   const api = await TestApi.open(t, ['n1', 'n2'])
   assert.match((await run(api, 'members', '--detailed')).stdout, /^n2 +alive +polycast .* 1\.25 ms +\d{4}-.* role=web$/m)
-  const rest = { incarnation: 1, at: AT, accusers: [], timeoutMs: undefined, probe: undefined }
+  const rest = { incarnation: 1, at: AT, accusers: [], grounds: undefined, timeoutMs: undefined, probe: undefined }
   api.gossip.verdicts.set('n2', { about: 'n2', state: 'suspect', from: 'n3', source: 'packet', ...rest })
   api.bed.cluster.setStatus('n2', 'suspect')
   const shown = await run(api, 'members', 'show', 'n2')

@@ -137,7 +137,7 @@ function addSim(program: Command, exit: Exit): void {
     .description('simulate clusters on this machine, to know beforehand what one of a size will be like')
     .option('--nodes <counts>', 'how many nodes, or a list: 64,256,1024', '64')
     .option('--loss <shares>', 'share of packets that get lost, or a list: 0,1%,10%', '0')
-    .option('--profile <name>', 'the times of the membership protocol: lan, wan or local', 'lan')
+    .option('--profile <name>', 'the times of the membership protocol: lan, wan, local or serf', 'lan')
     .option('--idle <time>', 'for how long nothing happens, while traffic and false alarms are counted', '60s')
     .option('--seed <text>', 'the same seed gives the same numbers', '1')
     .option('--svg <file>', 'draw a chart into this file')

@@ -33,7 +33,7 @@ test('sim says what is wrong with a value', () => {
     [['--nodes', '2'], /--nodes 2: write numbers from 3 to 10000/],
     [['--nodes', '4,x'], /--nodes 4,x: write numbers/],
     [['--loss', '95%'], /--loss 95%: write shares up to 90 %/],
-    [['--profile', 'moon'], /--profile moon: lan, wan or local/],
+    [['--profile', 'moon'], /--profile moon: lan, wan, local or serf/],
     [['--idle', '2h'], /--idle 2h: from 1s to 1h/],
   ] as const) {
     const { code, stderr } = sim(...args)

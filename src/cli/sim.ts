@@ -25,7 +25,7 @@ const MOST_CLUSTERS = 64
 /** Runs the command; gives its exit code. */
 export async function sim(options: SimOptions): Promise<number> {
   const { profile, seed, svg } = options
-  if (profile !== 'lan' && profile !== 'wan' && profile !== 'local') throw await wrong(`--profile ${profile}: lan, wan or local`)
+  if (!isProfile(profile)) throw await wrong(`--profile ${profile}: lan, wan, local or serf`)
   const sizes = await numbers('--nodes', options.nodes, parseNodes)
   const losses = await numbers('--loss', options.loss, parseLoss)
   const idleMs = await parseIdle(options.idle)
@@ -117,4 +117,8 @@ async function parseIdle(text: string): Promise<number> {
 
 async function wrong(reason: string): Promise<Error> {
   return await failure('usage', { reason: `${reason}.` })
+}
+
+function isProfile(name: string): name is Sizing['profile'] {
+  return name === 'lan' || name === 'wan' || name === 'local' || name === 'serf'
 }

@@ -23,6 +23,7 @@ test('a failed member: who probed, by which ways, what came, who else accused', 
           { by: 'n1', at: AT + 1000 },
           { by: 'n4', at: AT + 1250 },
         ],
+        grounds: 'silent',
         timeoutMs: 8000,
         probe: {
           by: 'n1',
@@ -60,7 +61,7 @@ test('what is not known is not made up', () => {
   const member = { name: 'n2', status: 'failed', isSuspect: false, changedAt: AT } as const
   assert.match(verdictText(member, AT), /knows nothing of why/)
   assert.equal(verdictText({ ...member, status: 'alive' }, AT), `n2: alive since ${formatTime(AT)} (0 ms)\n`)
-  const told = { about: 'n2', incarnation: 1, at: AT, accusers: [], timeoutMs: undefined, probe: undefined } as const
+  const told = { about: 'n2', incarnation: 1, at: AT, accusers: [], grounds: undefined, timeoutMs: undefined, probe: undefined } as const
   assert.match(
     verdictText({ ...member, verdict: { ...told, state: 'dead', from: 'n3', source: 'packet' } }, AT),
     /by the word of n3 .*\n {2}no failed probe of this node itself/,

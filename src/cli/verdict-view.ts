@@ -16,7 +16,7 @@ export function verdictText({ name, status, isSuspect, changedAt, verdict }: Mem
 }
 
 function verdictLines(verdict: Verdict): string[] {
-  const { about, state, incarnation, from, source, at, accusers, timeoutMs, probe } = verdict
+  const { about, state, incarnation, from, source, at, accusers, grounds, timeoutMs, probe } = verdict
   const by = from === about ? 'the member itself' : printable(from)
   const lines = [`  ${state} by the word of ${by} at ${formatTime(at)}: ${SOURCES[source]} (incarnation ${incarnation})`]
   const [first] = accusers
@@ -24,6 +24,7 @@ function verdictLines(verdict: Verdict): string[] {
     const others = accusers.slice(1).map((one) => `${printable(one.by)} ${formatDuration(Math.max(0, one.at - first.at))} later`)
     lines.push(`  suspected by ${[`${printable(first.by)} at ${formatTime(first.at)}`, ...others].join(', ')}`)
   }
+  if (grounds === 'gone') lines.push('  its process is gone: its host refuses connections, and another member could not reach it either')
   if (timeoutMs !== undefined) {
     const had = `  it had ${formatDuration(timeoutMs)} to show that it lives`
     lines.push(state === 'dead' && source === 'time-out' ? `${had}, and did not` : had)
@@ -69,6 +70,8 @@ function outcomeOf({ kind, via, outcome, afterMs, reason }: ProbePath): string {
       return `${printable(via)} answered${time}, and got no answer from it${why}`
     case 'failed':
       return `${kind === 'stream' ? 'failed' : 'could not be sent'}${time}${why}`
+    case 'refused':
+      return `its host refused: nothing listens there${time}${why}`
     case 'silent':
       return kind === 'indirect' ? `${printable(via)} did not answer either${why}` : `nothing came${why}`
   }

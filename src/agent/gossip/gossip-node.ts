@@ -400,7 +400,7 @@ export class GossipNode {
 }
 
 function profileOf(name: GossipWorkerOptions['profile']): GossipProfile {
-  return GOSSIP_PROFILES[name === 'serf' ? 'lan' : name]
+  return GOSSIP_PROFILES[name]
 }
 
 function tagsOf(tags: Readonly<Record<string, string>>, swarmPort: number): ReadonlyMap<string, string> {

@@ -270,11 +270,11 @@ export class GossipSockets {
 
   #openStream(stream: number, to: Endpoint, message: StreamMessage): void {
     let isOver = false
-    const failed = (reason: string): void => {
+    const failed = (reason: string, isRefused = false): void => {
       if (isOver) return
       isOver = true
       this.#opened.delete(stream)
-      this.#options.onInput({ type: 'stream-failed', stream, reason })
+      this.#options.onInput({ type: 'stream-failed', stream, reason, isRefused })
     }
     const socket = this.#connect(to, message, failed)
     if (socket === undefined) return
@@ -297,7 +297,7 @@ export class GossipSockets {
   }
 
   /** Connects and writes; undefined, and `failed` called soon, where there are too many streams already. */
-  #connect(to: Endpoint, message: StreamMessage, failed: (reason: string) => void): Socket | undefined {
+  #connect(to: Endpoint, message: StreamMessage, failed: (reason: string, isRefused?: boolean) => void): Socket | undefined {
     if (this.#isClosed || this.#streamsOut >= this.#options.maxStreamsOut) {
       setImmediate(() => failed(`${this.#options.maxStreamsOut} connections are open already`))
       return undefined
@@ -306,7 +306,7 @@ export class GossipSockets {
     this.#streamsOut++
     const socket = connect({ host: this.#host(to), port: to.port })
     this.#watch(socket, () => this.#streamsOut--)
-    socket.on('error', (error) => failed(error.message))
+    socket.on('error', (error: NodeJS.ErrnoException) => failed(error.message, error.code === 'ECONNREFUSED'))
     const bytes = composeStream(message, this.#options.framing, true)
     this.counters.streamBytesSent += bytes.length
     socket.write(bytes)

@@ -17,8 +17,8 @@ export interface GossipWorkerOptions {
   readonly port: number
   readonly swarmPort: number
   readonly tags: Readonly<Record<string, string>>
-  /** `serf` waits in everything as long as Serf's own agents do. */
-  readonly profile: ProfileName | 'serf'
+  /** `serf` has the times of Serf's own agents in everything. */
+  readonly profile: ProfileName
   readonly label: string
   readonly isCompressing: boolean
   /** Where the key ring is kept; undefined for plain gossip. */

@@ -129,6 +129,7 @@ const CALLS: Record<string, (api: TestApi, ids: { content: string; source: strin
       source: 'time-out',
       at: 10,
       accusers,
+      grounds: 'silent',
       timeoutMs: 7,
       probe,
     } as const

@@ -88,7 +88,7 @@ const probePath: z.ZodType<ProbePath> = named<ProbePath>()(
     kind: z.enum(['direct', 'indirect', 'stream']),
     via: text,
     sentAt: time,
-    outcome: z.enum(['ack', 'nack', 'failed', 'silent']),
+    outcome: z.enum(['ack', 'nack', 'failed', 'refused', 'silent']),
     afterMs: maybe(milliseconds),
     reason: maybe(text),
   }),
@@ -125,6 +125,9 @@ const verdict: z.ZodType<Verdict> = named<Verdict>()(
     source: z.enum(['probe', 'time-out', 'packet', 'push-pull']),
     at: time,
     accusers: z.array(accusation),
+    grounds: maybe(
+      z.enum(['gone', 'silent']).describe('gone: its process has ended, by what its host answered; silent: it did not answer'),
+    ),
     timeoutMs: maybe(milliseconds.describe('how long it had to refute')),
     probe: maybe(probeEvidence),
   }),

@@ -133,11 +133,20 @@ export const member: fc.Arbitrary<MemberRecord> = record<MemberRecord>({
 })
 
 export const PACKET_MESSAGES: { readonly [Type in PacketMessage['type']]: fc.Arbitrary<PacketMessage> } = {
-  ping: fc.tuple(u32, anyName, source).map(([sequence, node, from]) => ({ type: 'ping', sequence, node, ...from })),
+  ping: fc.tuple(u32, anyName, source, fc.nat(3)).map(([sequence, node, from, parts]) => ({
+    type: 'ping',
+    sequence,
+    node,
+    ...((parts & 1) === 0 ? {} : { isBrief: true }),
+    ...((parts & 2) === 0 ? {} : { wantsTableHash: true }),
+    ...from,
+  })),
   'indirect-ping': fc
     .tuple(record({ sequence: u32, target: address, port: u16, node: anyName, nack: fc.boolean() }), source)
     .map(([fields, from]) => ({ type: 'indirect-ping', ...fields, ...from })),
-  ack: record({ type: fc.constant('ack'), sequence: u32, payload: fc.option(payload, { nil: undefined }) }),
+  ack: fc
+    .tuple(u32, fc.option(payload, { nil: undefined }), fc.option(u32, { nil: undefined }))
+    .map(([sequence, bytes, hash]) => ({ type: 'ack', sequence, payload: bytes, ...(hash === undefined ? {} : { tableHash: hash }) })),
   nack: record({ type: fc.constant('nack'), sequence: u32 }),
   suspect: record({ type: fc.constant('suspect'), incarnation: u32, node: name, from: anyName }),
   dead: record({ type: fc.constant('dead'), incarnation: u32, node: name, from: anyName }),

@@ -53,13 +53,15 @@ test('a table with a snapshot is as one to which its members were added, whateve
           for (const table of [shared, plain]) {
             const member = table.get(one.node)
             if (member === undefined) table.add(memberFor(one.node, one.state, now))
-            else Object.assign(member, { state: one.state, changedAt: now })
+            else table.set(member, member.incarnation, one.state, now)
           }
         }
         const sorted = (table: MemberTable): MemberRecord[] => table.records().sort((x, y) => (x.node < y.node ? -1 : 1))
         assert.deepEqual(sorted(shared), sorted(plain))
         assert.deepEqual(shared.counts(), plain.counts())
         assert.equal(shared.size, plain.size)
+        assert.equal(shared.hash, plain.hash)
+        assert.equal(shared.nextOnRing()?.node, plain.nextOnRing()?.node)
         assert.equal(shared.records().length, shared.size)
       }
     }),

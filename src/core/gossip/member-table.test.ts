@@ -59,7 +59,7 @@ test('alone, or among the gone, there is nobody to probe', () => {
 
 test('who has been gone for longer than the time is forgotten at the end of a round; this member never', () => {
   const table = tableOf([memberOf('old', 'dead', 0), memberOf('gone', 'left', 0), memberOf('new', 'dead', 20_000), memberOf('a')])
-  table.self.state = 'left'
+  table.set(table.self, 1, 'left', 0)
   const forgotten: string[] = []
   for (let i = 0; i < 4; i++) table.nextToProbe(30_001, 30_000, ({ node }) => forgotten.push(node))
   assert.deepEqual(forgotten.sort(), ['gone', 'old'])
@@ -97,4 +97,31 @@ test('members that come in the middle of a round are probed within the next one'
       assert.ok(seen.includes('new'))
     }),
   )
+})
+
+test('on the ring each of the members that are not gone is followed by one, and all are one ring', () => {
+  const names = Array.from({ length: 40 }, (_, i) => `n${i}`)
+  const gone = new Set(['n3', 'n17', 'n18'])
+  const live = names.filter((name) => !gone.has(name))
+  const next = new Map<string, string>()
+  for (const name of live) {
+    const table = new MemberTable(memberOf(name), new Random(name))
+    for (const other of names) if (other !== name) table.add(memberOf(other, gone.has(other) ? 'dead' : 'alive'))
+    next.set(name, table.nextOnRing()!.node)
+  }
+  const seen: string[] = []
+  for (let name = 'n0'; !seen.includes(name); name = next.get(name)!) seen.push(name)
+  assert.deepEqual(seen.toSorted(), live.toSorted())
+})
+
+test('the next one on the ring is another when it goes, and the same again when it comes back', () => {
+  const table = tableOf(['a', 'b', 'c', 'd'].map((name) => memberOf(name)))
+  const first = table.nextOnRing()!
+  table.set(first, 1, 'suspect', 5)
+  assert.equal(table.nextOnRing(), first)
+  table.set(first, 1, 'dead', 6)
+  assert.notEqual(table.nextOnRing(), first)
+  table.set(first, 2, 'alive', 7)
+  assert.equal(table.nextOnRing(), first)
+  assert.equal(tableOf([memberOf('a', 'dead')]).nextOnRing(), undefined)
 })

@@ -6,8 +6,9 @@
  * four bytes of its place in the round. That is what lets the simulator hold ten thousand tables of ten thousand members.
  */
 import type { Random } from '../lib/random.ts'
-import type { MemberSnapshot } from './member-snapshot.ts'
+import { memberHash, type MemberSnapshot } from './member-snapshot.ts'
 import type { Alive, Endpoint, MemberRecord, MemberState, ProtocolVersions } from './messages.ts'
+import { nameHash, ringDistance } from './name-hash.ts'
 import type { Verdict } from './verdict.ts'
 
 export interface Member {
@@ -15,11 +16,11 @@ export interface Member {
   endpoint: Endpoint
   meta: Uint8Array
   versions: ProtocolVersions | undefined
-  /** Raised by the member itself alone, so that of two messages about it the newer is known. */
-  incarnation: number
-  state: MemberState
+  /** Raised by the member itself alone, so that of two messages about it the newer is known. This and the next two: by `MemberTable.set`. */
+  readonly incarnation: number
+  readonly state: MemberState
   /** When the state last changed, ms. */
-  changedAt: number
+  readonly changedAt: number
   /** Why it is in this state; undefined when it is alive. */
   verdict: Verdict | undefined
   /** The last round trip to it, ms. */
@@ -45,6 +46,10 @@ export class MemberTable {
   #order: Uint32Array
   #size: number
   #probeIndex = 0
+  /** The next member on the ring of names; undefined when it has to be looked for again, null when there is none. */
+  #next: Member | null | undefined = undefined
+  #hash: number
+  #hashChangedAt = -Infinity
 
   /** Who is in the snapshot counts as in its state for as long as `self` is in its own. */
   constructor(self: Member, random: Random, snapshot?: MemberSnapshot) {
@@ -54,7 +59,9 @@ export class MemberTable {
     this.#known = snapshot?.records ?? NOBODY
     this.#knownSince = self.changedAt
     this.#byNode.set(self.node, self)
-    const isKnown = snapshot?.indexOf(self.node) !== undefined
+    const index = snapshot?.indexOf(self.node)
+    const isKnown = index !== undefined
+    this.#hash = (snapshot?.hash ?? 0) ^ (isKnown ? memberHash(this.#known[index]!) : 0) ^ memberHash(self)
     this.#added = isKnown ? [] : [self]
     this.#size = this.#known.length + this.#added.length
     this.#order = new Uint32Array(this.#size)
@@ -112,6 +119,8 @@ export class MemberTable {
   add(member: Member): void {
     this.#byNode.set(member.node, member)
     this.#added.push(member)
+    this.#next = undefined
+    this.#hash ^= memberHash(member)
     if (this.#size === this.#order.length) {
       const longer = new Uint32Array(2 * this.#size + 8)
       longer.set(this.#order)
@@ -134,6 +143,68 @@ export class MemberTable {
       if (member !== this.self && !isGone(member)) return member
     }
     return undefined
+  }
+
+  /**
+   * One number for all members that are not gone and their incarnations, as in any other table with the same ones, and hardly one with
+   * others.
+   */
+  get hash(): number {
+    return this.#hash >>> 0
+  }
+
+  /** When the hash was another one last, ms; −Infinity when it never was. */
+  get hashChangedAt(): number {
+    return this.#hashChangedAt
+  }
+
+  /** What is known of a member from now on. */
+  set(member: Member, incarnation: number, state: MemberState, now: number): void {
+    const changed: { -readonly [Key in 'incarnation' | 'state' | 'changedAt']: Member[Key] } = member
+    const before = memberHash(member)
+    if (isGone(member)) this.#next = undefined
+    if (member.state !== state) changed.changedAt = now
+    changed.incarnation = incarnation
+    changed.state = state
+    const difference = before ^ memberHash(member)
+    if (difference === 0) return
+    this.#hash ^= difference
+    this.#hashChangedAt = now
+  }
+
+  /**
+   * The member whose name follows on this one's own on the ring of names' hashes, among those that are not gone: it is this one's to
+   * watch. Where all know the same members, each is watched by exactly one.
+   */
+  nextOnRing(): Member | undefined {
+    if (this.#next === undefined || (this.#next !== null && isGone(this.#next))) this.#next = this.#findNext() ?? null
+    return this.#next ?? undefined
+  }
+
+  #findNext(): Member | undefined {
+    const own = nameHash(this.self.node)
+    let best: Member | undefined
+    let leastDistance = Infinity
+    for (const member of this.#added) {
+      if (member === this.self || isGone(member)) continue
+      const distance = ringDistance(own, nameHash(member.node))
+      if (distance >= leastDistance) continue
+      best = member
+      leastDistance = distance
+    }
+    if (this.#snapshot === undefined) return best
+    const { indices, hashes } = this.#snapshot.ring
+    const start = firstAbove(hashes, own)
+    for (let i = 0; i < indices.length; i++) {
+      const place = (start + i) % indices.length
+      const record = this.#known[indices[place]!]!
+      if (ringDistance(own, hashes[place]!) >= leastDistance) break
+      if (record.node === this.self.node || this.#forgotten.has(record.node)) continue
+      const member = this.#byNode.get(record.node)
+      if (isGone(member ?? record)) continue
+      return member ?? this.#open(record)
+    }
+    return best
   }
 
   /** At most `count` members that are accepted, each at most once, all equally likely where most are accepted. */
@@ -224,8 +295,20 @@ export class MemberTable {
   }
 }
 
+/** The first index of a value above this one in an ascending list; its length when there is none. */
+function firstAbove(values: Uint32Array, value: number): number {
+  let low = 0
+  let high = values.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (values[middle]! > value) high = middle
+    else low = middle + 1
+  }
+  return low
+}
+
 /** Dead or left. */
-export function isGone(member: Member): boolean {
+export function isGone(member: { readonly state: MemberState }): boolean {
   return member.state === 'dead' || member.state === 'left'
 }
 

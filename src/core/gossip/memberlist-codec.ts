@@ -24,7 +24,7 @@ import type {
   StreamMessage,
   Suspect,
 } from './messages.ts'
-import { ADDRESS, BOOLEAN, bytes, integer, nullable, optional, struct, text, U16, U32, view, type Kind } from './msgpack-kinds.ts'
+import { ADDRESS, BOOLEAN, bytes, integer, nullable, optional, struct, text, U16, U32, U8, view, type Kind } from './msgpack-kinds.ts'
 import { MsgpackReader, MsgpackWriter } from './msgpack.ts'
 
 /** The longest name of a member. */
@@ -56,9 +56,12 @@ const VERSIONS: Kind<ProtocolVersions | undefined> = {
 }
 
 const SOURCE = { SourceAddr: optional(ADDRESS), SourcePort: optional(U16), SourceNode: optional(NAME) }
-const PING = struct({ SeqNo: U32, Node: NAME, ...SOURCE })
+/** What an ack is to have, among members of this project; memberlist goes past it. Bits. */
+const PING_BRIEF = 1
+const PING_TABLE_HASH = 2
+const PING = struct({ SeqNo: U32, Node: NAME, P: optional(U8), ...SOURCE })
 const INDIRECT_PING = struct({ SeqNo: U32, Target: ADDRESS, Port: U16, Node: NAME, Nack: BOOLEAN, ...SOURCE })
-const ACK = struct({ SeqNo: U32, Payload: nullable(rawOf(view(MAX_ACK_PAYLOAD_BYTES))) })
+const ACK = struct({ H: optional(U32), SeqNo: U32, Payload: nullable(rawOf(view(MAX_ACK_PAYLOAD_BYTES))) })
 const NACK = struct({ SeqNo: U32 })
 const ACCUSATION = struct({ Incarnation: U32, Node: NAME, From: NAME })
 const ALIVE = struct({ Incarnation: U32, Node: NAME, Addr: ADDRESS, Port: U16, Meta: META, Vsn: VERSIONS })
@@ -210,12 +213,20 @@ function writeMember(writer: MsgpackWriter, member: MemberRecord): void {
 
 export function readPing(reader: MsgpackReader): Ping {
   const fields = PING.read(reader)
-  return { type: 'ping', sequence: fields.SeqNo, node: fields.Node, ...sourceOf(fields) }
+  const parts = fields.P ?? 0
+  return {
+    type: 'ping',
+    sequence: fields.SeqNo,
+    node: fields.Node,
+    ...((parts & PING_BRIEF) === 0 ? {} : { isBrief: true }),
+    ...((parts & PING_TABLE_HASH) === 0 ? {} : { wantsTableHash: true }),
+    ...sourceOf(fields),
+  }
 }
 
 export function readAck(reader: MsgpackReader): Ack {
-  const { SeqNo, Payload } = ACK.read(reader)
-  return { type: 'ack', sequence: SeqNo, payload: Payload }
+  const { H, SeqNo, Payload } = ACK.read(reader)
+  return { type: 'ack', sequence: SeqNo, payload: Payload, ...(H === undefined ? {} : { tableHash: H }) }
 }
 
 function readIndirectPing(reader: MsgpackReader): IndirectPing {
@@ -242,11 +253,13 @@ function readAlive(reader: MsgpackReader): Alive {
 }
 
 function encodePing(ping: Ping): Uint8Array {
-  return encode(MESSAGE_TYPES.ping, PING, { SeqNo: ping.sequence, Node: ping.node, ...sourceFields(ping) })
+  const parts = (ping.isBrief === true ? PING_BRIEF : 0) | (ping.wantsTableHash === true ? PING_TABLE_HASH : 0)
+  const P = parts === 0 ? undefined : parts
+  return encode(MESSAGE_TYPES.ping, PING, { SeqNo: ping.sequence, Node: ping.node, P, ...sourceFields(ping) })
 }
 
 function encodeAck(ack: Ack): Uint8Array {
-  return encode(MESSAGE_TYPES.ack, ACK, { SeqNo: ack.sequence, Payload: ack.payload })
+  return encode(MESSAGE_TYPES.ack, ACK, { H: ack.tableHash, SeqNo: ack.sequence, Payload: ack.payload })
 }
 
 function encodeAccusation(type: number, { incarnation, node, from }: Suspect | Dead): Uint8Array {

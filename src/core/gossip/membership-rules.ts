@@ -19,9 +19,12 @@ const MAX_INCARNATION = 0xffffffff
 
 export class MembershipRules {
   readonly #state: SwimState
+  readonly #accused: (member: Member, now: number) => void
 
-  constructor(state: SwimState) {
+  /** `accused` is told of a member that somebody else suspects, when that is heard first. */
+  constructor(state: SwimState, accused: (member: Member, now: number) => void) {
     this.#state = state
+    this.#accused = accused
   }
 
   nextDeadline(): number {
@@ -44,21 +47,28 @@ export class MembershipRules {
     broadcasts.add(self.node, aliveMessage(self))
   }
 
+  /** This member was away for long enough to be suspected: it says that it is alive, by a new incarnation, before anybody has to ask. */
+  reassert(now: number): void {
+    const { self, isLeaving } = this.#state
+    if (isLeaving) return
+    this.#raise(self.incarnation, now)
+    this.#spread(aliveMessage(self))
+  }
+
   /** This member says something else of itself from now on. */
-  update(meta: Uint8Array): void {
+  update(meta: Uint8Array, now: number): void {
     const { self, isLeaving } = this.#state
     self.meta = meta
     if (isLeaving) return
-    self.incarnation = Math.min(self.incarnation + 1, MAX_INCARNATION)
+    this.#raise(self.incarnation, now)
     this.announce()
   }
 
   /** This member says that it goes. */
   leave(now: number): void {
-    const { broadcasts, self } = this.#state
+    const { broadcasts, self, table } = this.#state
     this.#state.isLeaving = true
-    self.state = 'left'
-    self.changedAt = now
+    table.set(self, self.incarnation, 'left', now)
     broadcasts.add(self.node, { type: 'dead', incarnation: self.incarnation, node: self.node, from: self.node })
   }
 
@@ -68,7 +78,7 @@ export class MembershipRules {
     const { self, table } = this.#state
     if (!this.#isPlausible(message)) return void this.#state.refusedMessages++
     const known = table.get(message.node)
-    if (known === self) return this.#aliveSelf(message)
+    if (known === self) return this.#aliveSelf(message, now)
     const member = known ?? this.#take(message, now)
     if (member === undefined) return
     const endpoint = { address: message.address, port: message.port }
@@ -79,13 +89,13 @@ export class MembershipRules {
     const hasOtherMeta = !equalBytes(member.meta, message.meta)
     this.#state.suspicions.end(member.node)
     this.#state.broadcasts.add(member.node, message)
-    member.incarnation = message.incarnation
+    // A contradiction runs against what it contradicts.
+    if (lastState === 'suspect') this.#state.isUrgent = true
+    table.set(member, message.incarnation, 'alive', now)
     member.endpoint = endpoint
     member.meta = message.meta
     member.versions = message.versions ?? member.versions
     member.verdict = undefined
-    if (lastState !== 'alive') member.changedAt = now
-    member.state = 'alive'
     if (lastState === 'dead' || lastState === 'left') return this.#state.emit({ type: 'joined', member: recordOf(member) })
     if (lastState === 'suspect') this.#state.emit({ type: 'cleared', member: recordOf(member) })
     if (hasOtherMeta) this.#state.emit({ type: 'updated', member: recordOf(member) })
@@ -98,7 +108,7 @@ export class MembershipRules {
   }
 
   /** Somebody tells of this member: what it says itself, or of an earlier run of it, or of another by its name. */
-  #aliveSelf(message: Alive): void {
+  #aliveSelf(message: Alive, now: number): void {
     const { self, isLeaving } = this.#state
     if (isLeaving) return
     if (!sameEndpoint(self.endpoint, { address: message.address, port: message.port })) return this.#conflict(self, message)
@@ -106,7 +116,7 @@ export class MembershipRules {
     if (message.incarnation === self.incarnation) {
       if (equalBytes(message.meta, self.meta) && sameVersions(message.versions, self.versions)) return
     }
-    this.#refute('alive', message.incarnation, message.node)
+    this.#refute('alive', message.incarnation, message.node, now)
   }
 
   #isPlausible({ node, incarnation, address, port, meta, versions }: Alive): boolean {
@@ -146,58 +156,69 @@ export class MembershipRules {
   // ---- suspect ----
 
   suspect(message: Suspect, source: VerdictSource, now: number, probe?: ProbeEvidence): void {
-    const { suspicions, broadcasts, self, table, profile } = this.#state
+    const { suspicions, self, table, profile } = this.#state
     const member = table.get(message.node)
     if (member === undefined || !canBeRefuted(message.incarnation) || message.incarnation < member.incarnation) return
     const suspicion = suspicions.get(message.node)
     if (suspicion !== undefined) {
-      suspicion.probe = probe ?? suspicion.probe
+      if (probe !== undefined) suspicions.noteProbe(message.node, probe, now)
       const isNew = suspicions.confirm(message.node, message.from, now)
-      if (isNew) broadcasts.add(message.node, message)
+      if (isNew) this.#spread(message)
       if (isNew || probe !== undefined) member.verdict = verdictOf(message, 'suspect', source, suspicion, now)
       return
     }
     if (member.state !== 'alive') return
-    if (member === self) return this.#refute('suspect', message.incarnation, message.from)
-    broadcasts.add(message.node, message)
-    member.incarnation = message.incarnation
-    member.state = 'suspect'
-    member.changedAt = now
+    if (member === self) return this.#refute('suspect', message.incarnation, message.from, now)
+    this.#spread(message)
+    table.set(member, message.incarnation, 'suspect', now)
     const started = suspicions.start(message.node, message.from, suspicionBounds(profile, table.size), now)
-    started.probe = probe
+    if (probe !== undefined) suspicions.noteProbe(message.node, probe, now)
     const verdict = verdictOf(message, 'suspect', source, started, now)
     member.verdict = verdict
     this.#state.emit({ type: 'suspected', member: recordOf(member), verdict })
+    if (probe === undefined) this.#accused(member, now)
+    // Who may have little time is told at once, and not only when gossip happens to come by.
+    else if (profile.refusedSuspicionMs < Infinity) this.#state.send(member.endpoint, member.node, [message])
   }
 
   // ---- dead ----
 
   dead(message: Dead, source: VerdictSource, now: number): void {
-    const { suspicions, broadcasts, self, table } = this.#state
+    const { suspicions, self, table } = this.#state
     const member = table.get(message.node)
     if (member === undefined || !canBeRefuted(message.incarnation) || message.incarnation < member.incarnation) return
     if (isGone(member)) return
-    if (member === self) return this.#refute('dead', message.incarnation, message.from)
+    if (member === self) return this.#refute('dead', message.incarnation, message.from, now)
     const suspicion = suspicions.get(message.node)
     suspicions.end(message.node)
-    broadcasts.add(message.node, message)
+    this.#spread(message)
     const state = message.from === message.node ? 'left' : 'dead'
-    member.incarnation = message.incarnation
-    member.state = state
-    member.changedAt = now
+    table.set(member, message.incarnation, state, now)
     const verdict = verdictOf(message, state, source, suspicion, now)
     member.verdict = verdict
     this.#state.emit({ type: state === 'left' ? 'left' : 'failed', member: recordOf(member), verdict })
   }
 
+  /** Queues a message that others are to have soon. */
+  #spread(message: Alive | Suspect | Dead): void {
+    this.#state.broadcasts.add(message.node, message)
+    this.#state.isUrgent = true
+  }
+
+  /** This member's own incarnation is above this one from now on. */
+  #raise(incarnation: number, now: number): void {
+    const { self, table } = this.#state
+    table.set(self, Math.min(incarnation + 1, MAX_INCARNATION), self.state, now)
+  }
+
   // ---- refuting ----
 
   /** Contradicts, by an incarnation above what was said; and takes it as a sign that this member is slow. */
-  #refute(accusation: 'suspect' | 'dead' | 'alive', incarnation: number, by: string): void {
+  #refute(accusation: 'suspect' | 'dead' | 'alive', incarnation: number, by: string, now: number): void {
     const { self, awareness } = this.#state
-    self.incarnation = Math.min(Math.max(self.incarnation, incarnation) + 1, MAX_INCARNATION)
+    this.#raise(Math.max(self.incarnation, incarnation), now)
     awareness.apply(1)
-    this.announce()
+    this.#spread(aliveMessage(self))
     this.#state.emit({ type: 'refuted', accusation, by, incarnation: self.incarnation })
   }
 }
@@ -226,6 +247,7 @@ function verdictOf(
     source,
     at: now,
     accusers: suspicion?.accusers ?? [],
+    grounds: suspicion?.grounds,
     timeoutMs: suspicion?.timeoutMs,
     probe: suspicion?.probe,
   }

@@ -23,6 +23,10 @@ export interface Ping extends PingSource {
   readonly type: 'ping'
   readonly sequence: number
   readonly node: string
+  /** The ack needs no payload. */
+  readonly isBrief?: boolean
+  /** The ack is to tell the hash of the table. */
+  readonly wantsTableHash?: boolean
 }
 
 /** Asks the receiver to ping another member for the sender. */
@@ -40,6 +44,8 @@ export interface Ack {
   readonly type: 'ack'
   readonly sequence: number
   readonly payload: Uint8Array | undefined
+  /** Of the members that are not gone, as whoever answers knows them; 32 bits. */
+  readonly tableHash?: number
 }
 
 /** The relay got no answer in time; it is alive itself. */

@@ -8,12 +8,20 @@
  *
  * When the other side's table accuses this member, it refutes to the other side at once, beside spreading it. Else two halves of a
  * cluster that hold each other for dead would need a second exchange until they gossip with each other: neither sends to the dead.
+ *
+ * Members of this project tell each other the hashes of their tables with some acks. As long as they are the same, most of the exchanges
+ * that would be due are left out; where one differs, and goes on to while nothing changes here, there is an exchange with that member soon.
  */
-import { aliveMessage } from './member-table.ts'
+import { aliveMessage, type Member } from './member-table.ts'
 import type { MembershipRules } from './membership-rules.ts'
 import type { Endpoint, MemberRecord, ProtocolVersions, PushPull, StreamMessage } from './messages.ts'
 import { pushPullIntervalMs } from './profile.ts'
 import type { SwimState } from './swim-state.ts'
+
+/** Gossip intervals within which news are everywhere. */
+const SETTLE_GOSSIPS = 10
+/** The least time between two exchanges because of differences, in shares of the interval of exchanges. */
+const REPAIR_SHARE = 0.1
 
 interface Exchange {
   readonly to: Endpoint
@@ -28,16 +36,26 @@ export class PushPullExchanges {
   /** By stream; the first ends first. */
   readonly #exchanges: Map<number, Exchange> = new Map()
   #nextAt: number
+  /** A member whose table is another one, since when, and when that is looked at. */
+  #differing: { readonly member: Member; readonly since: number; readonly dueAt: number } | undefined
+  /** Whether the last table that this one was compared with is the same. */
+  #isAgreed = false
+  /** Exchanges left out since the last one. */
+  #skipped: number
+  /** When the next exchange may be made because of a difference. */
+  #repairAt = -Infinity
 
   constructor(state: SwimState, rules: MembershipRules, now: number) {
     this.#state = state
     this.#rules = rules
     this.#nextAt = now + state.random.float() * pushPullIntervalMs(state.profile, state.table.size)
+    this.#skipped = state.random.below(state.profile.agreedExchangeEvery)
   }
 
   nextDeadline(): number {
-    for (const { endsAt } of this.#exchanges.values()) return Math.min(endsAt, this.#nextAt)
-    return this.#nextAt
+    const dueAt = Math.min(this.#nextAt, this.#differing?.dueAt ?? Infinity)
+    for (const { endsAt } of this.#exchanges.values()) return Math.min(endsAt, dueAt)
+    return dueAt
   }
 
   handleTimeout(now: number): void {
@@ -46,16 +64,48 @@ export class PushPullExchanges {
       this.#state.emit({ type: 'close-stream', stream })
       this.#ended(stream, 'no answer came in time')
     }
+    if (this.#differing !== undefined && now >= this.#differing.dueAt) this.#repair(this.#differing, now)
     if (now < this.#nextAt) return
-    const { table, profile, self } = this.#state
+    const { table, profile, self, options } = this.#state
     this.#nextAt = now + pushPullIntervalMs(profile, table.size)
     const [partner] = table.pick(1, (member) => member !== self && member.state === 'alive')
-    if (partner !== undefined) this.#open(partner.endpoint, partner.node, false, now)
+    if (partner === undefined) return
+    if (this.#isAgreed && options.isPeer?.(partner.node) === true && this.#skipped + 1 < profile.agreedExchangeEvery) {
+      this.#skipped++
+      return
+    }
+    this.#skipped = 0
+    this.#open(partner.endpoint, partner.node, false, now)
+  }
+
+  /** A member has told the hash of its table. What differs may be news on their way: it is looked at again when they would be there. */
+  compare(member: Member, tableHash: number, now: number): void {
+    const { table } = this.#state
+    this.#isAgreed = tableHash === table.hash
+    if (this.#isAgreed) {
+      if (this.#differing?.member === member) this.#differing = undefined
+    } else if (this.#differing === undefined && this.#nextAt < Infinity) {
+      this.#differing = { member, since: now, dueAt: Math.max(now + this.#settleMs(), this.#repairAt) }
+    }
+  }
+
+  /** Nothing came that would have made the tables one. */
+  #repair({ member, since }: { member: Member; since: number }, now: number): void {
+    const { table, profile } = this.#state
+    this.#differing = undefined
+    if (table.hashChangedAt > since || member.state !== 'alive') return
+    this.#repairAt = now + REPAIR_SHARE * pushPullIntervalMs(profile, table.size)
+    this.#open(member.endpoint, member.node, false, now)
+  }
+
+  #settleMs(): number {
+    return SETTLE_GOSSIPS * this.#state.profile.gossipIntervalMs
   }
 
   /** No more exchanges of this member's own: it leaves. */
   stop(): void {
     this.#nextAt = Infinity
+    this.#differing = undefined
   }
 
   join(endpoints: readonly Endpoint[], now: number): void {

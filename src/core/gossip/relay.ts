@@ -2,11 +2,12 @@
  * Pings for others: the relay's side of an indirect ping. SWIM §3.1, Lifeguard §IV-A.
  *
  * It pings under a number of its own, and passes the ack on under the asker's, if it comes within the probe time-out. Short of that it
- * says that it got none yet, to an asker that understands it: memberlist says so at the very end, when in a cluster in good health the
+ * says that it got none within the time that it would give a ping of its own, to an asker that understands it: memberlist says so at the very end, when in a cluster in good health the
  * asker has just given up, and takes the missing nack for a fault of its own.
  */
 import { isEndpoint, replyEndpoint } from './endpoint.ts'
 import type { Endpoint, IndirectPing } from './messages.ts'
+import { pingPatienceMs } from './profile.ts'
 import type { SwimState } from './swim-state.ts'
 
 /** The share of the probe time-out after which the asker is told; the paper's. */
@@ -57,10 +58,16 @@ export class Relay {
       sequence: request.sequence,
       asker: replyEndpoint(request, from),
       askerNode: request.sourceNode,
-      nackAt: request.nack ? now + NACK_SHARE * profile.probeTimeoutMs : Infinity,
+      nackAt: request.nack ? now + NACK_SHARE * this.#patienceMs(request.node) : Infinity,
       endsAt: now + profile.probeTimeoutMs,
     })
     this.#state.send(target, request.node, [{ type: 'ping', sequence, node: request.node, ...source }])
+  }
+
+  /** As the asker has waited already, no longer for one whose round trip is not known here than the least. */
+  #patienceMs(node: string): number {
+    const { profile, table } = this.#state
+    return pingPatienceMs(profile, table.get(node)?.lastRttMs ?? 0)
   }
 
   /** Whether the ack is one for a ping that was made for another. */

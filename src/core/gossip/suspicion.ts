@@ -3,6 +3,10 @@
  *
  * One accuser may be the one that is slow, so that a member begins with a long time. Each further member that suspects it on its own
  * shortens that, the first ones most, down to the least time when `wantedConfirmations` have done so.
+ *
+ * Beside the paper: all of that is for silence, which a process that stands still, a lossy network and a dead host have in common. Where
+ * this member was refused a connection, which only a host without the process does, and somebody else could not reach it either (a relay
+ * that said so, or another accuser), the rest of the time is `refusedMs`: enough for a contradiction, should it be wrong after all.
  */
 import type { GossipProfile } from './profile.ts'
 import type { Accusation, ProbeEvidence } from './verdict.ts'
@@ -12,17 +16,21 @@ export interface SuspicionBounds {
   readonly wantedConfirmations: number
   readonly minMs: number
   readonly maxMs: number
+  /** The time from when the process is known to be gone; Infinity where that counts for nothing. */
+  readonly refusedMs: number
 }
 
 /** The bounds in a cluster of so many members. */
 export function suspicionBounds(profile: GossipProfile, members: number): SuspicionBounds {
   const wanted = profile.suspicionMult - 2
-  const minMs = profile.suspicionMult * Math.max(1, Math.log10(Math.max(1, members))) * profile.probeIntervalMs
+  const classicMs = profile.suspicionMult * Math.max(1, Math.log10(Math.max(1, members))) * profile.probeIntervalMs
+  const minMs = Math.max(classicMs, profile.leastSuspicionMs)
   return {
     // Neither this member nor the suspected one can confirm.
     wantedConfirmations: members - 2 < wanted ? 0 : Math.max(wanted, 0),
     minMs,
-    maxMs: profile.suspicionMaxTimeoutMult * minMs,
+    maxMs: Math.max(profile.suspicionMaxTimeoutMult * classicMs, minMs),
+    refusedMs: profile.refusedSuspicionMs,
   }
 }
 
@@ -37,8 +45,9 @@ export function suspicionTimeoutMs({ wantedConfirmations, minMs, maxMs }: Suspic
 export class Suspicion {
   readonly startedAt: number
   readonly bounds: SuspicionBounds
-  /** This member's own last probe of the suspected one, when it failed. */
-  probe: ProbeEvidence | undefined = undefined
+  #probe: ProbeEvidence | undefined = undefined
+  /** When it was known first that the process is gone; undefined while it is not. */
+  #goneAt: number | undefined = undefined
   readonly #accusers: Map<string, number> = new Map()
   #postponedMs = 0
 
@@ -52,19 +61,45 @@ export class Suspicion {
     return [...this.#accusers].map(([by, at]) => ({ by, at }))
   }
 
+  /** This member's own last probe of the suspected one, when it failed. */
+  get probe(): ProbeEvidence | undefined {
+    return this.#probe
+  }
+
+  get grounds(): 'gone' | 'silent' {
+    return this.#goneAt === undefined ? 'silent' : 'gone'
+  }
+
   get timeoutMs(): number {
-    return suspicionTimeoutMs(this.bounds, this.#accusers.size - 1)
+    const silentMs = suspicionTimeoutMs(this.bounds, this.#accusers.size - 1)
+    return this.#goneAt === undefined ? silentMs : Math.min(silentMs, this.#goneAt - this.startedAt + this.bounds.refusedMs)
   }
 
   get deadline(): number {
     return this.startedAt + this.timeoutMs + this.#postponedMs
   }
 
+  /** Notes this member's own probe, which failed. */
+  noteProbe(probe: ProbeEvidence, now: number): void {
+    this.#probe = probe
+    this.#weigh(now)
+  }
+
   /** Notes a further accuser; whether it is a new one that still counts, and so is worth telling others. */
   confirm(from: string, now: number): boolean {
     if (this.#accusers.has(from) || this.#accusers.size > this.bounds.wantedConfirmations) return false
     this.#accusers.set(from, now)
+    this.#weigh(now)
     return true
+  }
+
+  /** Whether the process is gone by all that is known: refused here, and unreachable for somebody else. */
+  #weigh(now: number): void {
+    if (this.#goneAt !== undefined || this.bounds.refusedMs === Infinity || this.#probe === undefined) return
+    const { paths, by } = this.#probe
+    if (!paths.some(({ outcome }) => outcome === 'refused')) return
+    const isBorneOut = paths.some(({ outcome }) => outcome === 'nack') || [...this.#accusers.keys()].some((from) => from !== by)
+    if (isBorneOut) this.#goneAt = now
   }
 
   postpone(ms: number): void {
@@ -87,6 +122,12 @@ export class Suspicions {
     this.#byNode.set(node, suspicion)
     this.#earliest = undefined
     return suspicion
+  }
+
+  /** As `Suspicion.noteProbe`; nothing when there is no suspicion. */
+  noteProbe(node: string, probe: ProbeEvidence, now: number): void {
+    this.#earliest = undefined
+    this.#byNode.get(node)?.noteProbe(probe, now)
   }
 
   /** As `Suspicion.confirm`; false when there is no suspicion. */

@@ -9,7 +9,7 @@ import { suspicionBounds } from './suspicion.ts'
 import { VirtualCluster } from './testing/virtual-cluster.ts'
 
 const SIZE = 100
-const { minMs, maxMs } = suspicionBounds(GOSSIP_PROFILES.lan, SIZE)
+const { minMs, maxMs } = suspicionBounds(GOSSIP_PROFILES.serf, SIZE)
 
 /** All start together and join by way of the first three. */
 function joinStorm(cluster: VirtualCluster): void {
@@ -23,7 +23,7 @@ function comesTogether(cluster: VirtualCluster): void {
   const known = [...cluster.hosts.values()].map(({ machine }) => machine.status().alive)
   assert.ok(known.reduce((sum, count) => sum + count, 0) >= 0.99 * SIZE * SIZE, 'gossip reaches 99 %')
   assert.ok(
-    cluster.runUntil(() => cluster.isWhole(), pushPullIntervalMs(GOSSIP_PROFILES.lan, SIZE)),
+    cluster.runUntil(() => cluster.isWhole(), pushPullIntervalMs(GOSSIP_PROFILES.serf, SIZE)),
     'all know all',
   )
 }

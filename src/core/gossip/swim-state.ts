@@ -28,9 +28,12 @@ export class SwimState {
   /** Whether the others know this member as it is, so that there is nothing to tell of it. */
   readonly isKnown: boolean
   isLeaving = false
+  /** Whether something waits that is to be told before the next gossip of itself. */
+  isUrgent = false
   refusedMessages = 0
   refusedRelays = 0
   failedSends = 0
+  skippedProbes = 0
   #sequence = 0
   #stream = 0
   #outputs: SwimOutput[] = []

@@ -14,8 +14,8 @@ export type SwimInput =
   | { readonly type: 'stream-opened'; readonly request: number; readonly from: Endpoint; readonly message: StreamMessage }
   /** The answer on a stream that this machine asked for. */
   | { readonly type: 'stream-answered'; readonly stream: number; readonly message: StreamMessage }
-  /** Such a stream could not be opened, or broke before the answer. */
-  | { readonly type: 'stream-failed'; readonly stream: number; readonly reason: string }
+  /** Such a stream could not be opened, or broke before the answer. `isRefused`: the host is there, and nothing listens at the port. */
+  | { readonly type: 'stream-failed'; readonly stream: number; readonly reason: string; readonly isRefused?: boolean }
   /** Exchange everything with these, to become a member of their cluster. */
   | { readonly type: 'join'; readonly endpoints: readonly Endpoint[] }
   /** Tell all that this member goes. */
@@ -93,6 +93,8 @@ export interface GossipLayer {
   broadcasts(freeBytes: number, sendLimit: number): readonly User[]
   /** What an ack carries. */
   ackPayload(): Uint8Array | undefined
+  /** Whether the next ack of a member that would leave it out is to carry it. */
+  wantsPayload(): boolean
   /** What an exchange of everything carries. */
   localState(isJoin: boolean): Uint8Array
 }
@@ -112,6 +114,11 @@ export interface SwimOptions {
   /** The bytes of messages that a packet holds. */
   readonly packetBytes: number
   readonly layer?: GossipLayer
+  /**
+   * Whether a member understands what pings and acks have beside memberlist's fields, and answers to where a packet came from; without
+   * it, none does.
+   */
+  readonly isPeer?: (node: string) => boolean
   /**
    * For how long a member must have been dead before another one may come by its name at another address, ms; never unless it is given.
    * The name of one that left is free at once.
@@ -136,6 +143,8 @@ export interface SwimLimits {
   readonly maxBroadcasts: number
   /** Pings made for others at a time; more are not made. */
   readonly maxRelayed: number
+  /** Probes under way, beside the one of the round and the one on the ring; more suspicions are left to others to confirm. */
+  readonly maxConfirming: number
   /** Exchanges that wait for an answer; more joins fail at once. */
   readonly maxExchanges: number
   /** How long a leave may take, ms. */
@@ -148,6 +157,7 @@ export const DEFAULT_SWIM_LIMITS: SwimLimits = {
   maxMetaBytes: 512,
   maxBroadcasts: 16_384,
   maxRelayed: 512,
+  maxConfirming: 16,
   maxExchanges: 128,
   leaveTimeoutMs: 5000,
 }
@@ -169,4 +179,6 @@ export interface SwimStatus {
   readonly refusedRelays: number
   /** Packets that could not be sent. */
   readonly failedSends: number
+  /** Probes of suspected members that were not made because too many were under way. */
+  readonly skippedProbes: number
 }

@@ -1,6 +1,6 @@
 /**
  * The membership machine: who is in the cluster, found out and told by gossip. SWIM (Das, Gupta, Motivala, DSN 2002) with Lifeguard
- * (Dadgar, Phillips, Currey, arXiv 1707.00788), by the rules of memberlist. docs/specs/04-gossip.md §7.
+ * (Dadgar, Phillips, Currey, arXiv 1707.00788), by the rules of memberlist. docs/specs/04-gossip.md §7.8.
  *
  * Each member probes the others in turn (`prober.ts`), for others on their behalf (`relay.ts`), and judges what it hears of them
  * (`membership-rules.ts`). News goes along with all packets and with gossip of its own; from time to time two members exchange
@@ -9,11 +9,12 @@
  *
  * A machine that is called much later than it had asked for was held up, by a busy event loop or a suspended host. What it should have
  * heard meanwhile may still wait in its socket, so that the time counts neither against those whom it probes nor against suspected ones.
+ * If it was for longer than a probe takes, others may doubt it by now: it says by a new incarnation that it lives.
  */
 import { replyEndpoint } from './endpoint.ts'
 import { MembershipRules } from './membership-rules.ts'
-import { recordOf, type Member } from './member-table.ts'
-import type { Endpoint, MemberRecord, PacketMessage, Ping, StreamMessage } from './messages.ts'
+import { aliveMessage, recordOf, type Member } from './member-table.ts'
+import type { Ack, Endpoint, MemberRecord, PacketMessage, Ping, StreamMessage } from './messages.ts'
 import { Prober } from './prober.ts'
 import { PushPullExchanges } from './push-pull.ts'
 import { Relay } from './relay.ts'
@@ -22,6 +23,12 @@ import type { SwimInput, SwimOptions, SwimOutput, SwimStatus } from './swim-type
 import type { Verdict } from './verdict.ts'
 import { assert } from '../lib/assert.ts'
 
+/**
+ * A host that is held up again and again tells so at most once in that many probe intervals: each time costs the whole cluster a message,
+ * and a cluster on one busy host would be kept busy by them.
+ */
+const REASSERT_PROBES = 5
+
 export class SwimMachine {
   readonly #state: SwimState
   readonly #rules: MembershipRules
@@ -29,6 +36,9 @@ export class SwimMachine {
   readonly #relay: Relay
   readonly #exchanges: PushPullExchanges
   #gossipAt: number
+  #gossipedAt = -Infinity
+  /** When this member told last that it had been held up. */
+  #reassertedAt = -Infinity
   /** When a leave ends at the latest; Infinity when there is none. */
   #departAt = Infinity
   /** When this machine is to be called at the latest. */
@@ -38,11 +48,14 @@ export class SwimMachine {
     const state = new SwimState(options, now)
     assert(options.meta.length <= state.limits.maxMetaBytes, 'no more said of a member than the others take')
     this.#state = state
-    this.#rules = new MembershipRules(state)
+    this.#rules = new MembershipRules(state, (member, at) => this.#prober.confirm(member, at))
     this.#prober = new Prober(
       state,
-      ({ node }, incarnation, evidence, at) =>
-        this.#rules.suspect({ type: 'suspect', incarnation, node, from: options.node }, 'probe', at, evidence),
+      {
+        accuse: ({ node }, incarnation, evidence, at) =>
+          this.#rules.suspect({ type: 'suspect', incarnation, node, from: options.node }, 'probe', at, evidence),
+        compare: (member, tableHash, at) => this.#exchanges.compare(member, tableHash, at),
+      },
       now,
     )
     this.#relay = new Relay(state)
@@ -68,7 +81,7 @@ export class SwimMachine {
   }
 
   status(): SwimStatus {
-    const { table, awareness, broadcasts, self, refusedMessages, refusedRelays, failedSends } = this.#state
+    const { table, awareness, broadcasts, self, refusedMessages, refusedRelays, failedSends, skippedProbes } = this.#state
     return {
       ...table.counts(),
       incarnation: self.incarnation,
@@ -78,6 +91,7 @@ export class SwimMachine {
       refusedMessages,
       refusedRelays,
       failedSends,
+      skippedProbes,
     }
   }
 
@@ -101,6 +115,7 @@ export class SwimMachine {
   handle(input: SwimInput, now: number): void {
     this.#noticeDelay(now)
     this.#input(input, now)
+    this.#hurry(now)
     this.#dueAt = Math.max(this.nextDeadline(), now)
   }
 
@@ -112,6 +127,7 @@ export class SwimMachine {
     this.#exchanges.handleTimeout(now)
     if (now >= this.#gossipAt) this.#gossip(now)
     if (now >= this.#departAt) this.#depart(false)
+    this.#hurry(now)
     this.#dueAt = Math.max(this.nextDeadline(), now)
   }
 
@@ -124,6 +140,24 @@ export class SwimMachine {
     suspicions.postpone(lateMs)
     this.#prober.postpone(lateMs)
     this.#state.emit({ type: 'held-up', forMs: lateMs })
+    this.#reassert(lateMs, now)
+  }
+
+  /** After a hold-up in which others may have begun to doubt this member it says so first, to some of them directly. */
+  #reassert(lateMs: number, now: number): void {
+    const { profile, table, self, isLeaving } = this.#state
+    if (profile.heldUpTells === 0 || isLeaving || lateMs <= profile.probeIntervalMs) return
+    if (now - this.#reassertedAt < REASSERT_PROBES * profile.probeIntervalMs) return
+    this.#reassertedAt = now
+    this.#rules.reassert(now)
+    const receivers = table.pick(profile.heldUpTells, (member) => member !== self && member.state === 'alive')
+    for (const { endpoint, node } of receivers) this.#state.send(endpoint, node, [aliveMessage(self)])
+  }
+
+  /** What is urgent does not wait for the next gossip of itself. */
+  #hurry(now: number): void {
+    if (!this.#state.isUrgent) return
+    this.#gossipAt = Math.min(this.#gossipAt, Math.max(now, this.#gossipedAt + this.#state.profile.urgentGossipMs))
   }
 
   #input(input: SwimInput, now: number): void {
@@ -144,7 +178,7 @@ export class SwimMachine {
         if (!this.#prober.streamAnswered(input.stream, input.message, now)) this.#exchanges.answered(input.stream, input.message, now)
         break
       case 'stream-failed':
-        if (!this.#prober.streamFailed(input.stream, input.reason, now)) this.#exchanges.failed(input.stream, input.reason)
+        if (!this.#prober.streamFailed(input, now)) this.#exchanges.failed(input.stream, input.reason)
         break
       case 'join':
         this.#exchanges.join(input.endpoints, now)
@@ -154,7 +188,7 @@ export class SwimMachine {
         break
       case 'meta':
         assert(input.meta.length <= this.#state.limits.maxMetaBytes, 'no more said of a member than the others take')
-        this.#rules.update(input.meta)
+        this.#rules.update(input.meta, now)
         break
     }
   }
@@ -185,8 +219,11 @@ export class SwimMachine {
 
   #ping(message: Ping, from: Endpoint): void {
     if (!this.#isForMe(message)) return void this.#state.refusedMessages++
-    const payload = this.#state.options.layer?.ackPayload()
-    this.#state.send(replyEndpoint(message, from), message.sourceNode, [{ type: 'ack', sequence: message.sequence, payload }])
+    const { options, table } = this.#state
+    const payload = message.isBrief === true ? undefined : options.layer?.ackPayload()
+    const ack: Ack = { type: 'ack', sequence: message.sequence, payload }
+    const answer = message.wantsTableHash === true ? { ...ack, tableHash: table.hash } : ack
+    this.#state.send(replyEndpoint(message, from), message.sourceNode, [answer])
   }
 
   /** A ping names whom it is for, as another member may have had this address before. */
@@ -216,6 +253,8 @@ export class SwimMachine {
   #gossip(now: number): void {
     const { table, profile } = this.#state
     this.#gossipAt = now + profile.gossipIntervalMs
+    this.#gossipedAt = now
+    this.#state.isUrgent = false
     if (this.#state.broadcasts.length > 0 || this.#state.options.layer !== undefined) {
       const receivers = table.pick(profile.gossipNodes, (member) => this.#getsGossip(member, now))
       for (const member of receivers) if (!this.#state.sendBroadcasts(member)) break

@@ -11,9 +11,9 @@ export interface ProbePath {
   readonly sentAt: number
   /**
    * `ack`: the target answered. `nack`: the relay answered, the target did not answer it. `failed`: it could not be sent, or the stream
-   * broke. `silent`: nothing came.
+   * broke. `refused`: the host answered that nothing listens there, so that the process is gone. `silent`: nothing came.
    */
-  readonly outcome: 'ack' | 'nack' | 'failed' | 'silent'
+  readonly outcome: 'ack' | 'nack' | 'failed' | 'refused' | 'silent'
   /** From sending to what came, ms; undefined when nothing did. */
   readonly afterMs: number | undefined
   /** What went wrong, where something said so. */
@@ -53,6 +53,11 @@ export interface Verdict {
   readonly at: number
   /** Who suspected it, in the order in which that was heard here; empty when it was not suspected here. */
   readonly accusers: readonly Accusation[]
+  /**
+   * Why it had the time that it had: its process is `gone`, by a refused connection that another member bears out, so that a short one is
+   * enough; or it is `silent`, which may pass. Undefined when it was not suspected here.
+   */
+  readonly grounds: 'gone' | 'silent' | undefined
   /** How long it had to refute, ms, by what is known at `at`; undefined when it was not suspected here. */
   readonly timeoutMs: number | undefined
   /** This member's own last probe of it, where it failed. */

@@ -253,7 +253,7 @@ export class GossipWorld {
     if (target === undefined || openMs === undefined) return
     const opener = { opener: host, life: host.life, stream }
     if (!target.isUp) {
-      return this.#stream(opener, at + openMs, { type: 'stream-failed', stream, reason: 'connection refused' })
+      return this.#stream(opener, at + openMs, { type: 'stream-failed', stream, reason: 'connection refused', isRefused: true })
     }
     const request = this.#nextRequest++
     this.#requests.set(request, opener)

@@ -22,7 +22,7 @@ const member = fc.record({
 })
 
 const message: fc.Arbitrary<PacketMessage> = fc.oneof(
-  fc.record({ type: fc.constant('ping' as const), sequence: number32, node: name }),
+  fc.record({ type: fc.constant('ping' as const), sequence: number32, node: name, isBrief: fc.boolean(), wantsTableHash: fc.boolean() }),
   fc.tuple(number32, name, source).map(([sequence, node, from]) => ({ type: 'ping' as const, sequence, node, ...from })),
   fc.tuple(number32, name, source, address, port, fc.boolean()).map(([sequence, node, from, target, to, nack]) => ({
     type: 'indirect-ping' as const,
@@ -34,6 +34,7 @@ const message: fc.Arbitrary<PacketMessage> = fc.oneof(
     ...from,
   })),
   fc.record({ type: fc.constant('ack' as const), sequence: number32, payload: fc.option(bytes, { nil: undefined }) }),
+  fc.record({ type: fc.constant('ack' as const), sequence: number32, payload: fc.constant(undefined), tableHash: number32 }),
   fc.record({ type: fc.constant('nack' as const), sequence: number32 }),
   fc.record({ type: fc.constantFrom('suspect' as const, 'dead' as const), incarnation: number32, node: name, from: name }),
   member.map((fields) => ({ type: 'alive' as const, ...fields })),

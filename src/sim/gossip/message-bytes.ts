@@ -18,9 +18,11 @@ const ALIVE = { node: 'n', address: ADDRESS, port: 0x1000, meta: NONE, incarnati
 /** What a message takes without its names, its sequence or incarnation number and its bytes, with the tag of each counted as one byte. */
 const PING_BYTES = encodePacketMessage({ type: 'ping', sequence: 1, node: 'n', ...SOURCE }).length - 3
 const BARE_PING_BYTES = encodePacketMessage({ type: 'ping', sequence: 1, node: 'n' }).length - 2
+const PING_PARTS_BYTES = encodePacketMessage({ type: 'ping', sequence: 1, node: 'n', isBrief: true }).length - BARE_PING_BYTES - 2
 const INDIRECT_BYTES =
   encodePacketMessage({ type: 'indirect-ping', sequence: 1, target: ADDRESS, port: 0x1000, node: 'n', nack: true, ...SOURCE }).length - 3
 const ACK_BYTES = encodePacketMessage({ type: 'ack', sequence: 1, payload: undefined }).length - 1
+const HASH_KEY_BYTES = encodePacketMessage({ type: 'ack', sequence: 1, payload: undefined, tableHash: 0 }).length - ACK_BYTES - 2
 const NACK_BYTES = encodePacketMessage({ type: 'nack', sequence: 1 }).length - 1
 const ACCUSATION_BYTES = encodePacketMessage({ type: 'suspect', incarnation: 1, node: 'n', from: 'n' }).length - 3
 const ALIVE_BYTES = encodePacketMessage({ type: 'alive', ...ALIVE }).length - 2
@@ -39,13 +41,21 @@ export function partBytes(message: PacketMessage): number {
 export function messageBytes(message: PacketMessage): number {
   switch (message.type) {
     case 'ping':
-      return message.sourceNode === undefined
-        ? BARE_PING_BYTES + integerBytes(message.sequence) + textBytes(message.node)
-        : PING_BYTES + integerBytes(message.sequence) + textBytes(message.node) + sourceBytes(message)
+      return (
+        (message.sourceNode === undefined ? BARE_PING_BYTES : PING_BYTES + sourceBytes(message)) +
+        integerBytes(message.sequence) +
+        textBytes(message.node) +
+        (message.isBrief === true || message.wantsTableHash === true ? PING_PARTS_BYTES : 0)
+      )
     case 'indirect-ping':
       return INDIRECT_BYTES + integerBytes(message.sequence) + textBytes(message.node) + sourceBytes(message) + message.target.length - 4
     case 'ack':
-      return ACK_BYTES + integerBytes(message.sequence) + (message.payload === undefined ? 0 : rawBytes(message.payload.length) - 1)
+      return (
+        ACK_BYTES +
+        integerBytes(message.sequence) +
+        (message.payload === undefined ? 0 : rawBytes(message.payload.length) - 1) +
+        (message.tableHash === undefined ? 0 : HASH_KEY_BYTES + integerBytes(message.tableHash))
+      )
     case 'nack':
       return NACK_BYTES + integerBytes(message.sequence)
     case 'suspect':

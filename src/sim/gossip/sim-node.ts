@@ -58,7 +58,7 @@ export class SwimNode implements SimNode {
   #reconnectAt: number
 
   constructor({ members, ...options }: SimNodeOptions, now: number) {
-    const given = { ...options, versions: VERSIONS, messageBytes: partBytes, packetBytes: PACKET_BYTES }
+    const given = { ...options, versions: VERSIONS, messageBytes: partBytes, packetBytes: PACKET_BYTES, isPeer: () => true }
     this.#machine = new SwimMachine(members === undefined ? given : { ...given, members }, now)
     this.#random = options.random.fork('reconnect')
     this.#reconnectAt = now + this.#random.float() * RECONNECT_MS

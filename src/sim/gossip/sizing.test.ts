@@ -6,10 +6,10 @@ const OPTIONS = { nodes: 24, loss: 0, profile: 'lan', seed: '1', idleMs: 10_000 
 
 test('a cluster without loss: a crash is known within seconds, a join and a change much sooner, and nobody is accused', () => {
   const { crashFirstMs, crashAllMs, joinAllMs, changeAllMs, falselyAccused, falselyFailed, packetBytesPerSec } = sizeCluster(OPTIONS)
-  assert.ok(crashFirstMs >= 5000 && crashAllMs >= crashFirstMs && crashAllMs < 12_000, `${crashFirstMs} ${crashAllMs}`)
+  assert.ok(crashFirstMs >= 500 && crashAllMs >= crashFirstMs && crashAllMs < 3000, `${crashFirstMs} ${crashAllMs}`)
   assert.ok(joinAllMs > 0 && joinAllMs < 3000 && changeAllMs > 0 && changeAllMs < 3000)
   assert.deepEqual([falselyAccused, falselyFailed], [0, 0])
-  assert.ok(packetBytesPerSec > 50 && packetBytesPerSec < 150)
+  assert.ok(packetBytesPerSec > 40 && packetBytesPerSec < 100)
 })
 
 test('the seed decides the numbers; loss makes false accusations', () => {

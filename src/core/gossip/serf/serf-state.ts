@@ -109,6 +109,12 @@ export class SerfState {
     return this.#hasForeigners
   }
 
+  /** Whether a member understands more than Serf. */
+  isPeer(name: string): boolean {
+    const entry = this.members.get(name)
+    return entry !== undefined && this.options.isPolycast?.(memberOf(entry)) === true
+  }
+
   isOwnEndpoint(endpoint: Endpoint): boolean {
     return sameEndpoint(this.options.endpoint, endpoint)
   }

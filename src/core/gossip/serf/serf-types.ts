@@ -112,7 +112,7 @@ export type SerfOutput =
   | { readonly type: 'rejected'; readonly input: SerfInput['type']; readonly reason: string; readonly query: number | undefined }
 
 /** As of the membership machine, but for what this layer fills in. */
-export interface SerfOptions extends Omit<SwimOptions, 'meta' | 'layer'> {
+export interface SerfOptions extends Omit<SwimOptions, 'meta' | 'layer' | 'isPeer'> {
   readonly tags: ReadonlyMap<string, string>
   /** Changed by queries; undefined where the cluster does not encrypt. */
   readonly keyring: Keyring | undefined

@@ -118,7 +118,7 @@ test('a leave goes out as an intent first, then to membership, then waits; alone
 })
 
 test('where the intent cannot be told, the leave goes on after its time', () => {
-  const script = new ScriptedSerf({ profile: { ...GOSSIP_PROFILES.lan, gossipIntervalMs: 60_000, probeIntervalMs: 60_000 } }).meet('a')
+  const script = new ScriptedSerf({ profile: { ...GOSSIP_PROFILES.serf, gossipIntervalMs: 60_000, probeIntervalMs: 60_000 } }).meet('a')
   script.input({ type: 'leave' })
   script.advance(5000 + 5000 + 999)
   assert.equal(script.take('departed').length, 0)

@@ -33,6 +33,9 @@ import { Vivaldi } from './vivaldi.ts'
 /** Before the bytes of the layer above; Serf's agents know no message of that type, and leave it alone. */
 const EXTENSION_TYPE = 0x50
 const MAX_TAGS = 256
+/** Of a coordinate: relative, 1.5 at the start. */
+const SURE_ERROR = 0.3
+const PROBES_PER_COORDINATE = 10
 
 export class SerfMachine {
   readonly #state: SerfState
@@ -49,6 +52,7 @@ export class SerfMachine {
   /** Joins under way by endpoint, and whether old events count for nothing. */
   readonly #joins: Map<string, boolean> = new Map()
   readonly #rejoinEndpoints: readonly Endpoint[]
+  #probes = 0
   #notedTime = 1
   #noteAt = Infinity
   /** When this machine was called last. */
@@ -79,9 +83,11 @@ export class SerfMachine {
         ...options,
         meta: encodeTags(options.tags),
         reclaimAfterMs: options.reclaimAfterMs ?? 0,
+        isPeer: (name) => state.isPeer(name),
         layer: {
           broadcasts: (freeBytes, sendLimit) => state.queues.take(freeBytes, sendLimit),
           ackPayload: () => encodeCoordinate(this.#vivaldi.own),
+          wantsPayload: () => this.#wantsCoordinate(),
           localState: () => encodeUserState(state, this.#events),
         },
       },
@@ -290,7 +296,10 @@ export class SerfMachine {
       case 'answer':
       case 'refuse':
       case 'packets-lost':
+        return this.#state.emit(output)
       case 'held-up':
+        // It may have contradicted before anybody accused it.
+        this.#state.self.incarnation = this.#swim.member(this.#state.self.name)?.incarnation ?? this.#state.self.incarnation
         return this.#state.emit(output)
       case 'refuted':
         this.#state.self.incarnation = output.incarnation
@@ -344,6 +353,12 @@ export class SerfMachine {
     const coordinate = decodeCoordinate(payload)
     if (isWireError(coordinate)) return void this.#state.refusedMessages++
     if (this.#vivaldi.update(node, coordinate, rttMs)) this.#coordinates.set(node, coordinate)
+  }
+
+  /** Each, until this member knows well where it is; then some, as a coordinate is most of what an idle member would send. */
+  #wantsCoordinate(): boolean {
+    this.#probes++
+    return this.#vivaldi.own.error > SURE_ERROR || this.#probes % PROBES_PER_COORDINATE === 0
   }
 
   /** A message of this layer, by packet or stream. */

@@ -35,7 +35,7 @@ export class ScriptedMachine {
         endpoint: endpointOf(SELF),
         meta: new Uint8Array(0),
         versions: VERSIONS,
-        profile: GOSSIP_PROFILES.lan,
+        profile: GOSSIP_PROFILES.serf,
         random: new Random('scripted'),
         messageBytes,
         packetBytes: 1400,

@@ -36,7 +36,7 @@ export class ScriptedSerf {
         endpoint: endpointOf(SELF),
         tags: new Map(),
         versions: VERSIONS,
-        profile: GOSSIP_PROFILES.lan,
+        profile: GOSSIP_PROFILES.serf,
         random: new Random('scripted'),
         messageBytes,
         packetBytes: 1400,

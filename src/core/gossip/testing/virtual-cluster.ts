@@ -12,6 +12,8 @@ export interface ClusterOptions {
   readonly profile?: GossipProfile
   readonly lossShare?: number
   readonly limits?: Partial<SwimLimits>
+  /** Whether all understand what pings and acks have beside memberlist's fields; false unless given. */
+  readonly areAllPeers?: boolean
 }
 
 export class VirtualCluster extends VirtualNetwork<SwimInput, SwimOutput, SwimMachine> {
@@ -31,10 +33,11 @@ export class VirtualCluster extends VirtualNetwork<SwimInput, SwimOutput, SwimMa
         endpoint,
         meta: changes.meta ?? new Uint8Array(0),
         versions: changes.versions ?? VERSIONS,
-        profile: this.#options.profile ?? GOSSIP_PROFILES.lan,
+        profile: this.#options.profile ?? GOSSIP_PROFILES.serf,
         random: this.randomFor(node),
         messageBytes,
         packetBytes: 1400,
+        isPeer: () => this.#options.areAllPeers === true,
         ...(this.#options.limits === undefined ? {} : { limits: this.#options.limits }),
       },
       this.now,

@@ -5,7 +5,7 @@
 import { assert } from '../../lib/assert.ts'
 import { Random } from '../../lib/random.ts'
 import { endpointKey } from '../endpoint.ts'
-import type { Endpoint, PacketMessage, User } from '../messages.ts'
+import type { Endpoint, PacketMessage, StreamMessage, User } from '../messages.ts'
 import type { SwimInput, SwimOutput } from '../swim-types.ts'
 
 type TransportInput = Extract<
@@ -57,6 +57,8 @@ export class VirtualNetwork<Input, Output extends { readonly type: string }, Kin
   isOpen: (from: string, to: string, kind: 'packet' | 'stream') => boolean = () => true
   /** Sees each packet before it is sent. */
   onPacket: (from: string, to: string, messages: readonly PacketMessage[]) => void = () => {}
+  /** Sees each message on a stream before it is sent. */
+  onStream: (message: StreamMessage) => void = () => {}
   readonly events: NetworkEvent<Output>[] = []
   readonly hosts: Map<string, Host<Input, Kind>> = new Map()
   readonly #random: Random
@@ -180,7 +182,16 @@ export class VirtualNetwork<Input, Output extends { readonly type: string }, Kin
         return this.#sendPacket(host, output.to, output.messages)
       case 'open-stream': {
         const target = this.#byEndpoint.get(endpointKey(output.to))
+        if (target?.isUp === false && this.isOpen(host.node, target.node, 'stream') && this.isOpen(target.node, host.node, 'stream')) {
+          return this.#pass(target, host, 'stream', {
+            type: 'stream-failed',
+            stream: output.stream,
+            reason: 'connection refused',
+            isRefused: true,
+          })
+        }
         const request = this.#nextRequest++
+        this.onStream(output.message)
         this.#requests.set(request, { opener: host, stream: output.stream })
         return this.#pass(host, target, 'stream', { type: 'stream-opened', request, from: host.endpoint, message: output.message })
       }
@@ -188,6 +199,7 @@ export class VirtualNetwork<Input, Output extends { readonly type: string }, Kin
       case 'refuse': {
         const { opener, stream } = this.#requests.get(output.request)!
         this.#requests.delete(output.request)
+        if (output.type === 'answer') this.onStream(output.message)
         const input: TransportInput =
           output.type === 'answer'
             ? { type: 'stream-answered', stream, message: output.message }
@@ -197,6 +209,7 @@ export class VirtualNetwork<Input, Output extends { readonly type: string }, Kin
       case 'send-stream': {
         const target = this.#byEndpoint.get(endpointKey(output.to))
         const request = this.#nextRequest++
+        this.onStream(output.message)
         this.#requests.set(request, { opener: host, stream: -1 })
         return this.#pass(host, target, 'stream', { type: 'stream-opened', request, from: host.endpoint, message: output.message })
       }
