@@ -83,6 +83,7 @@ export class GossipMachine {
     this.#serf = new SerfMachine({ ...options, isPolycast }, now)
     this.#state = new StateMachine({ node, generation, wallClockMs, random: random.fork('state') }, now)
     this.#broadcast = new BroadcastMachine({ node, random: random.fork('broadcast') })
+    if (options.members !== undefined) for (const member of this.#serf.members()) this.#memberChanged(member, false, now)
     this.#route(now)
   }
 
