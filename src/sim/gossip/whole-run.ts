@@ -105,7 +105,8 @@ export class WholeRun {
     for (const { host, key, life, value } of this.#set.values()) {
       if (host.life !== life || !host.isUp || host.isLeaving) continue
       const wrong = up.filter((other) => !isSame(wholeOf(other.node).machine.state.get(host.name, key), value))
-      if (wrong.length > 0) this.#violated(`${wrong.length} nodes hold another ${key} of ${host.name} than it says, ${wrong[0]!.name} among them`)
+      if (wrong.length > 0)
+        this.#violated(`${wrong.length} nodes hold another ${key} of ${host.name} than it says, ${wrong[0]!.name} among them`)
     }
     for (const { name, node } of up) {
       const { refusedMessages } = wholeOf(node).machine.serf.stats()
@@ -158,7 +159,8 @@ export class WholeRun {
 
   #stateFigures(): Figures {
     if (!this.#wasSet) return {}
-    const lasts = [...this.#set.values()].map(({ spread }) => spread.times().at(-1) ?? Infinity)
+    // What is removed that was not there, or set to what it was, is no news.
+    const lasts = [...this.#set.values()].map(({ spread }) => spread.times().at(-1) ?? 0)
     return { keys: this.#set.size, stateLastMs: rounded(Math.max(...lasts), 0) }
   }
 }
