@@ -38,9 +38,9 @@ export class Spread {
     return this.#heardAt.size
   }
 
-  /** Times from its start, ms, in order. */
-  times(): number[] {
-    return [...this.#heardAt.values()].sort((a, b) => a - b)
+  /** Times from its start, ms, in order; of those hosts alone that are asked for, or of all. */
+  times(isAskedFor: (host: GossipHost) => boolean = () => true): number[] {
+    return [...this.#heardAt].flatMap(([host, time]) => (isAskedFor(host) ? [time] : [])).sort((a, b) => a - b)
   }
 }
 

@@ -136,25 +136,28 @@ export class WholeRun {
 
   #eventFigures(): Figures {
     if (this.#sent.length === 0) return {}
-    let received = 0
-    let repaired = 0
-    for (const { node } of this.world.hosts) {
-      if (node === undefined) continue
-      const { payloadsReceived, repairs } = wholeOf(node).machine.broadcast.stats()
-      received += payloadsReceived
-      repaired += repairs
-    }
-    const heard = this.#sent.reduce((sum, { spread }) => sum + spread.count - 1, 0)
-    const lasts = this.#sent.map(({ spread }) => spread.times().at(-1)!).toSorted((a, b) => a - b)
+    // Who started later has what was before from an exchange, and is no part of how soon it was everywhere.
+    const lasts = this.#sent
+      .map(({ spread, sentAt }) => spread.times(({ startedAt, isUp }) => isUp && startedAt <= sentAt).at(-1) ?? 0)
+      .toSorted((a, b) => a - b)
     return {
       events: this.#sent.length,
       /** When the last node had an event. */
       eventMedianMs: rounded(lasts[Math.floor(lasts.length / 2)]!, 0),
       eventLastMs: rounded(lasts.at(-1)!, 0),
-      /** Payloads that came to a node for each event that it had. */
-      copies: rounded(received / heard, 3),
-      repaired,
+      ...this.#copies(),
     }
+  }
+
+  /** Payloads that came to a node for each event that it had; nothing where some that count them have ended. */
+  #copies(): Figures {
+    const { hosts } = this.world
+    if (hosts.some(({ life, isUp }) => life > 1 || !isUp)) return {}
+    const stats = hosts.map(({ node }) => wholeOf(node).machine.broadcast.stats())
+    const received = stats.reduce((sum, { payloadsReceived }) => sum + payloadsReceived, 0)
+    const repaired = stats.reduce((sum, { repairs }) => sum + repairs, 0)
+    const heard = this.#sent.reduce((sum, { spread }) => sum + spread.count - 1, 0)
+    return { copies: rounded(received / heard, 3), repaired }
   }
 
   #stateFigures(): Figures {
