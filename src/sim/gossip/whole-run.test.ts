@@ -95,3 +95,13 @@ test('what honest nodes never do is noticed', () => {
   run.publish(0, 'large', 100_000)
   assert.match(run.world.checks.violations.join('\n'), /n0 did not carry out event: /)
 })
+
+test('an event that is sent while a node joins comes to it soon', () => {
+  const run = runOf(16, { established: 15 })
+  const { world } = run
+  world.run(15_000)
+  world.at(15_000, () => world.start(15, [0]))
+  for (let event = 0; event < 10; event++) world.at(15_000 + event * 2, () => void run.publish(event, `e${event}`, 10))
+  world.run(17_000)
+  assert.deepEqual(run.violations(), [])
+})
