@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { GOSSIP_PROFILES } from '../../core/gossip/profile.ts'
 import { GossipWorld, type GossipWorldOptions } from './gossip-world.ts'
-import { GossipNode, metaOf, WHOLE_META } from './whole-node.ts'
+import { GossipNode, WHOLE_META } from './whole-node.ts'
 import { WholeRun, wholeOf } from './whole-run.ts'
 
 function runOf(nodes: number, options: Partial<GossipWorldOptions> = {}): WholeRun {
@@ -39,8 +39,7 @@ test('an event comes to each node once, in about one copy; keys and tags to all'
   world.run(15_000)
   const spread = run.publish(3, 'deploy', 100)
   const key = run.set(5, 'load', Uint8Array.of(1, 2))
-  const tags = world.checks.follow('updated', 'n7')
-  world.hosts[7]!.change(metaOf({ role: 'seed' }), world.now)
+  const tags = run.tag(7, 'seed')
   world.run(20_000)
   assert.deepEqual([spread.count, key.count, tags.count], [16, 16, 16])
   assert.equal(wholeOf(world.hosts[2]!.node).machine.serf.member('n7')?.tags.get('role'), 'seed')
@@ -83,10 +82,11 @@ test('an event that is missed and a key that is not as its node says are noticed
   world.partition([3], 60_000)
   run.publish(0, 'missed', 10)
   run.set(1, 'k', Uint8Array.of(1))
+  run.tag(2, 'seed')
   world.run(6000)
   assert.match(
     run.violations().join('\n'),
-    /event missed has not come to 1 nodes, n3 among them\n.*1 nodes hold another k of n1 than it says, n3/,
+    /event missed has not come to 1 nodes, n3 among them\n.*1 nodes hold another k of n1 than it says, n3 among them\n.*1 nodes hold another role of n2/,
   )
 })
 

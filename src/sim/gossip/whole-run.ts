@@ -2,7 +2,7 @@
  * A run of whole nodes: events that are sent and keys that are set in it, what must come of them, and what they cost.
  *
  * An event must be given out by each node that runs at the end and ran when it was sent, and by none of them twice (`gossip-checks.ts`); what
- * a node says of itself, as it was set last in its present life, must be what all others hold at the end; queues keep to their limits.
+ * a node says of itself by keys and by a tag, as it was set last in its present life, must be what all others hold at the end; queues keep to their limits.
  */
 import { DEFAULT_BROADCAST_SETTINGS } from '../../core/gossip/broadcast/broadcast-types.ts'
 import { DEFAULT_SERF_LIMITS } from '../../core/gossip/serf/serf-types.ts'
@@ -14,7 +14,7 @@ import type { Spread } from './gossip-checks.ts'
 import type { GossipHost } from './gossip-host.ts'
 import type { GossipWorld } from './gossip-world.ts'
 import type { Layer } from './layers.ts'
-import { GossipNode } from './whole-node.ts'
+import { GossipNode, metaOf } from './whole-node.ts'
 
 interface SentEvent {
   readonly name: string
@@ -41,6 +41,8 @@ export class WholeRun {
   readonly #sent: SentEvent[] = []
   readonly #set: Map<string, SetKey> = new Map()
   readonly #violations: string[] = []
+  /** By host: the role that it was given in a life of it. */
+  readonly #roles: Map<GossipHost, { readonly life: number; readonly role: string }> = new Map()
   #wasSet = false
 
   constructor(world: GossipWorld) {
@@ -69,6 +71,17 @@ export class WholeRun {
     this.#wasSet = true
     this.#set.set(name, { host, key, life: host.life, value, spread })
     host.act((node) => wholeOf(node).set(key, value, now), now)
+    return spread
+  }
+
+  /** Gives a host's node another tag `role`, if a node runs there. */
+  tag(index: number, role: string): Spread {
+    const { hosts, now, checks } = this.world
+    const host = hosts[index]!
+    const spread = checks.follow('updated', host.name)
+    if (!host.isUp || host.isLeaving) return spread
+    this.#roles.set(host, { life: host.life, role })
+    host.change(metaOf({ role }), now)
     return spread
   }
 
@@ -107,6 +120,11 @@ export class WholeRun {
       const wrong = up.filter((other) => !isSame(wholeOf(other.node).machine.state.get(host.name, key), value))
       if (wrong.length > 0)
         this.#violated(`${wrong.length} nodes hold another ${key} of ${host.name} than it says, ${wrong[0]!.name} among them`)
+    }
+    for (const [{ name, life: present, isUp }, { life, role }] of this.#roles) {
+      if (present !== life || !isUp) continue
+      const wrong = up.filter(({ node }) => wholeOf(node).machine.serf.member(name)?.tags.get('role') !== role)
+      if (wrong.length > 0) this.#violated(`${wrong.length} nodes hold another role of ${name} than it says, ${wrong[0]!.name} among them`)
     }
     for (const { name, node } of up) {
       const { refusedMessages } = wholeOf(node).machine.serf.stats()
