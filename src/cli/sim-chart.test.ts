@@ -18,6 +18,7 @@ function result(nodes: number, loss = 0, changes: Partial<Sizing> = {}): Sizing 
     idleSec: 60,
     falselyAccused: 0,
     falselyFailed: 0,
+    whole: { eventAllMs: 20, wholeBytesPerSec: 300 },
     ...changes,
   }
 }
@@ -26,8 +27,8 @@ const countOf = (text: string, what: string): number => text.split(what).length 
 
 test('a line for each metric, a dot for each result, a label for each size', () => {
   const svg = sizingChart([result(16), result(64), result(1024)])
-  assert.equal(countOf(svg, '<polyline'), 6)
-  assert.equal(countOf(svg, '<circle'), 18)
+  assert.equal(countOf(svg, '<polyline'), 8)
+  assert.equal(countOf(svg, '<circle'), 24)
   for (const label of ['>16<', '>64<', '>1,024<', 'nodes (logarithmic)', '0 % loss', 'seed &lt;1&gt;'])
     assert.ok(svg.includes(label), label)
   assert.ok(!svg.includes('NaN') && !svg.includes('Infinity'))
@@ -35,15 +36,15 @@ test('a line for each metric, a dot for each result, a label for each size', () 
 
 test('several losses are lines of their own; alone they are the axis', () => {
   const both = sizingChart([result(16), result(64), result(16, 0.01), result(64, 0.01)])
-  assert.equal(countOf(both, '<polyline'), 12)
+  assert.equal(countOf(both, '<polyline'), 16)
   assert.ok(both.includes('join known to all, 1 % loss'))
   const losses = sizingChart([result(64), result(64, 0.1), result(64, 0.3)])
-  assert.equal(countOf(losses, '<polyline'), 6)
+  assert.equal(countOf(losses, '<polyline'), 8)
   assert.ok(losses.includes('packets lost') && losses.includes('>30 %<'))
 })
 
 test('one result alone has its dots; what never came has none', () => {
   const svg = sizingChart([result(64, 0, { joinAllMs: -1 })])
-  assert.equal(countOf(svg, '<circle'), 5)
+  assert.equal(countOf(svg, '<circle'), 7)
   assert.ok(!svg.includes('NaN'))
 })

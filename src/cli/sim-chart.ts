@@ -25,7 +25,8 @@ interface Panel {
 interface Metric {
   readonly name: string
   readonly color: string
-  readonly value: (one: Sizing) => number
+  /** Below 0 or undefined where there is none. */
+  readonly value: (one: Sizing) => number | undefined
 }
 
 const TIMES: readonly Metric[] = [
@@ -33,10 +34,12 @@ const TIMES: readonly Metric[] = [
   { name: 'crash known to the first', color: '#edae49', value: (one) => one.crashFirstMs / 1000 },
   { name: 'join known to all', color: '#00798c', value: (one) => one.joinAllMs / 1000 },
   { name: 'tags known to all', color: '#6a8d37', value: (one) => one.changeAllMs / 1000 },
+  { name: 'event known to all', color: '#8d6a9f', value: (one) => one.whole && one.whole.eventAllMs / 1000 },
 ]
 const TRAFFIC: readonly Metric[] = [
   { name: 'datagrams', color: '#00798c', value: (one) => one.packetBytesPerSec },
   { name: 'streams', color: '#8d6a9f', value: (one) => one.streamBytesPerSec },
+  { name: 'all layers', color: '#d1495b', value: (one) => one.whole?.wholeBytesPerSec },
 ]
 /** One for each value of what is not on the axis. */
 const DASHES = ['', '7 4', '2 3', '9 3 2 3', '1 5', '12 4', '4 8', '6 2 2 2']
@@ -94,8 +97,9 @@ function seriesOf(results: readonly Sizing[], metrics: readonly Metric[], isOver
       color,
       dash: DASHES[index % DASHES.length]!,
       points: results
-        .filter((one) => (loss === undefined || one.loss === loss) && value(one) >= 0)
-        .map((one) => ({ x: isOverLoss ? one.loss * 100 : one.nodes, y: value(one) })),
+        .filter((one) => loss === undefined || one.loss === loss)
+        .map((one) => ({ x: isOverLoss ? one.loss * 100 : one.nodes, y: value(one) ?? -1 }))
+        .filter(({ y }) => y >= 0),
     })),
   )
 }

@@ -54,7 +54,20 @@ async function writeChart(file: string, results: readonly Sizing[]): Promise<voi
 }
 
 function table(results: readonly Sizing[]): string {
-  const headings = ['>NODES', '>LOSS', '>CRASH FIRST', '>CRASH ALL', '>JOIN', '>TAGS', '>PACKETS', '>STREAMS', '>ACCUSED', '>FAILED']
+  const headings = [
+    '>NODES',
+    '>LOSS',
+    '>CRASH FIRST',
+    '>CRASH ALL',
+    '>JOIN',
+    '>TAGS',
+    '>EVENT',
+    '>PACKETS',
+    '>STREAMS',
+    '>ALL LAYERS',
+    '>ACCUSED',
+    '>FAILED',
+  ]
   const rows = results.map((one) => [
     String(one.nodes),
     percent(one.loss),
@@ -62,8 +75,10 @@ function table(results: readonly Sizing[]): string {
     duration(one.crashAllMs),
     duration(one.joinAllMs),
     duration(one.changeAllMs),
+    one.whole === undefined ? '-' : duration(one.whole.eventAllMs),
     `${Math.round(one.packetBytesPerSec)} B/s`,
     `${Math.round(one.streamBytesPerSec)} B/s`,
+    one.whole === undefined ? '-' : `${Math.round(one.whole.wholeBytesPerSec)} B/s`,
     String(one.falselyAccused),
     String(one.falselyFailed),
   ])
@@ -71,8 +86,9 @@ function table(results: readonly Sizing[]): string {
   return (
     formatTable(headings, rows) +
     '\nCRASH: a node is killed; when the first one declares it failed, and when all have. JOIN, TAGS: a node joins, or changes its tags;\n' +
-    'when all know. PACKETS, STREAMS: what a node sends when nothing happens. ACCUSED, FAILED: within ' +
-    `${idle}\nof that, how often a node got no answer from one that was well, and how many were declared failed by any.\n`
+    'when all know. EVENT: one of 100 bytes is sent; when all have it. PACKETS, STREAMS: what a node sends for membership when nothing\n' +
+    'happens; ALL LAYERS: what it sends with events and state, both ways. ACCUSED, FAILED: within ' +
+    `${idle} of that, how often a node\ngot no answer from one that was well, and how many were declared failed by any.\n`
   )
 }
 

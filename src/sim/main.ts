@@ -9,6 +9,8 @@
  */
 import { readFile, writeFile } from 'node:fs/promises'
 import { GOSSIP_RUNNABLES } from './gossip/scenarios.ts'
+import { TREE_RUNNABLES } from './gossip/tree-scenarios.ts'
+import { WHOLE_RUNNABLES } from './gossip/whole-scenarios.ts'
 import type { Figures, Runnable } from './scenario.ts'
 import { SWARM_RUNNABLES } from './simulate.ts'
 
@@ -18,7 +20,7 @@ const FILE = new URL('../../src/sim/figures.json', import.meta.url)
 const SEEDS = 10
 
 const [command = 'run', ...names] = process.argv.slice(2)
-const all = [...SWARM_RUNNABLES, ...GOSSIP_RUNNABLES]
+const all = [...SWARM_RUNNABLES, ...GOSSIP_RUNNABLES, ...WHOLE_RUNNABLES, ...TREE_RUNNABLES]
 const chosen = all.filter(({ name, isByHand }) => names.includes(name) || (!isByHand && isGroup(name)))
 if (!['run', 'check', 'update', 'seeds'].includes(command) || chosen.length === 0) {
   process.stderr.write(`usage: main.js run|check|update|seeds [NAME …]; there are ${all.map(({ name }) => name).join(', ')}\n`)

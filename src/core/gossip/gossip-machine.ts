@@ -23,6 +23,11 @@ export const POLYCAST_TAG = 'polycast'
 const EXTENSION = 0x50
 const PART_STATE = 1
 const PART_BROADCAST = 2
+/**
+ * A node that joins while an event is sent may be told of it neither by the member that it joins by nor by the tree, and would have it from
+ * the next exchange of everything, up to minutes later. So it asks the tree for the last seconds; what is too old for it Serf's rules leave out.
+ */
+const NEWCOMER_MS = 5000
 
 export type GossipInput =
   | Exclude<SerfInput, { type: 'event' | 'spread' | 'send-extension' }>
@@ -82,7 +87,8 @@ export class GossipMachine {
     this.#node = node
     this.#serf = new SerfMachine({ ...options, isPolycast }, now)
     this.#state = new StateMachine({ node, generation, wallClockMs, random: random.fork('state') }, now)
-    this.#broadcast = new BroadcastMachine({ node, random: random.fork('broadcast') })
+    this.#broadcast = new BroadcastMachine({ node, random: random.fork('broadcast'), settings: { newcomerMs: NEWCOMER_MS } })
+    if (options.members !== undefined) for (const member of this.#serf.members()) this.#memberChanged(member, false, now)
     this.#route(now)
   }
 

@@ -38,16 +38,10 @@ export class Spread {
     return this.#heardAt.size
   }
 
-  /** Times from its start, ms, in order. */
-  times(): number[] {
-    return [...this.#heardAt.values()].sort((a, b) => a - b)
+  /** Times from its start, ms, in order; of those hosts alone that are asked for, or of all. */
+  times(isAskedFor: (host: GossipHost) => boolean = () => true): number[] {
+    return [...this.#heardAt].flatMap(([host, time]) => (isAskedFor(host) ? [time] : [])).sort((a, b) => a - b)
   }
-}
-
-interface Followed {
-  readonly type: SwimOutput['type']
-  readonly node: string
-  readonly spread: Spread
 }
 
 export class GossipChecks {
@@ -67,7 +61,8 @@ export class GossipChecks {
   /** For how long one that is well may be held for dead by another that is well, ms. */
   mostHeldDeadMs = 15_000
   readonly #world: GossipWorld
-  readonly #followed: Followed[] = []
+  /** By what is said, and of whom or what. */
+  readonly #followed: Map<string, Spread[]> = new Map()
   /** By observer: the incarnations that it has told of. */
   readonly #incarnations: Map<string, number>[] = []
   readonly #own: { life: number; incarnation: number }[] = []
@@ -79,11 +74,19 @@ export class GossipChecks {
     this.#world = world
   }
 
-  /** From now on it is noted who says this of a node. */
-  follow(type: SwimOutput['type'], node: string): Spread {
+  /** From now on it is noted who says this of a node, gives out an event, or has news of a key (a node's name, a space, the key). */
+  follow(type: SimOutput['type'], what: string): Spread {
     const spread = new Spread(this.#world.now)
-    this.#followed.push({ type, node, spread })
+    const key = `${type} ${what}`
+    const others = this.#followed.get(key)
+    if (others === undefined) this.#followed.set(key, [spread])
+    else others.push(spread)
     return spread
+  }
+
+  #heard(host: GossipHost, type: SimOutput['type'], what: string): void {
+    if (this.#followed.size === 0) return
+    for (const spread of this.#followed.get(`${type} ${what}`) ?? []) spread.heard(host, this.#world.now)
   }
 
   /** Whether a node runs and nothing was the matter with it lately. */
@@ -96,7 +99,12 @@ export class GossipChecks {
   told(host: GossipHost, output: SimOutput): void {
     switch (output.type) {
       case 'event':
+        this.#heard(host, 'event', output.key)
         return this.#event(host, output.key)
+      case 'state':
+        return this.#heard(host, 'state', output.key)
+      case 'wrong':
+        return this.#violated(`${host.name} ${output.what}`)
       case 'refuted':
         this.refutations++
         return
@@ -128,9 +136,7 @@ export class GossipChecks {
     host: GossipHost,
     { type, member }: Extract<SwimOutput, { type: 'joined' | 'updated' | 'suspected' | 'cleared' | 'failed' | 'left' }>,
   ): void {
-    for (const { type: wanted, node, spread } of this.#followed) {
-      if (wanted === type && node === member.node) spread.heard(host, this.#world.now)
-    }
+    this.#heard(host, type, member.node)
     const seen = (this.#incarnations[host.index] ??= new Map<string, number>())
     const last = seen.get(member.node) ?? 0
     if (member.incarnation < last) {
@@ -160,6 +166,10 @@ export class GossipChecks {
     if (seen === undefined) this.#events.set(host, (seen = new Set<string>()))
     if (seen.has(key)) this.#violated(`${host.name} gave out event ${key} twice`)
     seen.add(key)
+  }
+
+  hasEvent(host: GossipHost, key: string): boolean {
+    return this.#events.get(host)?.has(key) === true
   }
 
   /** How many have given out an event. */

@@ -5,6 +5,7 @@
 import type { Endpoint } from '../../core/gossip/messages.ts'
 import type { Random } from '../../core/lib/random.ts'
 import type { GossipWorld } from './gossip-world.ts'
+import { noLayerBytes, type LayerBytes } from './layers.ts'
 import type { SimNode, SimOutput, TransportInput } from './sim-node.ts'
 
 /** What a socket holds, and what each datagram takes in it beside its payload: Linux. */
@@ -38,6 +39,8 @@ export class GossipHost {
   sentPackets = 0
   sentBytes = 0
   streamBytes = 0
+  /** Of both, by the layer that they are for. */
+  layerBytes: LayerBytes = noLayerBytes()
   /** Whom it joins by, as long as it hasn't succeeded. */
   #seeds: readonly number[] = []
   #isJoiningAgain = false
@@ -78,6 +81,7 @@ export class GossipHost {
     this.sentPackets = 0
     this.sentBytes = 0
     this.streamBytes = 0
+    this.layerBytes = noLayerBytes()
   }
 
   start(node: SimNode, now: number): void {
@@ -115,6 +119,13 @@ export class GossipHost {
 
   change(meta: Uint8Array, now: number): void {
     this.#node?.change(meta, now)
+    this.#finish(now)
+  }
+
+  /** Has the node do what only some kinds of nodes can. */
+  act(run: (node: SimNode) => void, now: number): void {
+    if (this.#node === undefined) return
+    run(this.#node)
     this.#finish(now)
   }
 
@@ -201,6 +212,8 @@ export class GossipHost {
         return this.#world.answer(this, output.request, output.message, at)
       case 'refuse':
         return this.#world.answer(this, output.request, undefined, at)
+      case 'send-stream':
+        return this.#world.sendStream(this, output.to, output.message, at)
       case 'close-stream':
         return
       case 'exchanged':

@@ -6,12 +6,13 @@
  * snapshot. That is how ten thousand nodes begin, whose joining one by one would be another experiment.
  */
 import { MemberSnapshot } from '../../core/gossip/member-snapshot.ts'
-import type { Endpoint, PacketMessage, Ping, PushPull, StreamMessage } from '../../core/gossip/messages.ts'
+import type { Endpoint, PacketMessage, Ping, PushPull, StreamMessage, User } from '../../core/gossip/messages.ts'
 import type { GossipProfile } from '../../core/gossip/profile.ts'
 import { Random } from '../../core/lib/random.ts'
 import { EventQueue } from '../event-queue.ts'
 import { GossipChecks } from './gossip-checks.ts'
 import { GossipHost } from './gossip-host.ts'
+import { addPacket, addStream } from './layers.ts'
 import { Links, type LinkOptions } from './links.ts'
 import { packetBytes, streamBytes } from './message-bytes.ts'
 import { SwimNode, VERSIONS, type CreateSimNode, type SimOutput, type TransportInput } from './sim-node.ts'
@@ -27,6 +28,8 @@ export interface GossipWorldOptions {
   readonly recoveryMs?: number
   /** `SwimNode` unless given. */
   readonly createNode?: CreateSimNode
+  /** What nodes say of themselves; nothing unless given. */
+  readonly meta?: Uint8Array
 }
 
 export const DEFAULT_LINKS: LinkOptions = { minLatencyMs: 1, maxLatencyMs: 5, loss: 0, streamLoss: 0, rateBytesPerSec: 125_000_000 }
@@ -128,7 +131,7 @@ export class GossipWorld {
         node: name,
         address,
         port,
-        meta: NO_META,
+        meta: this.options.meta ?? NO_META,
         incarnation: 1,
         state: 'alive',
         versions: VERSIONS,
@@ -140,8 +143,9 @@ export class GossipWorld {
   #start(host: GossipHost, members: MemberSnapshot | undefined): void {
     const create = this.options.createNode ?? ((given, now): SwimNode => new SwimNode(given, now))
     const { name: node, endpoint } = host
+    const { profile, meta = NO_META } = this.options
     const random = this.#random.fork(`${node}/${host.life}`)
-    host.start(create({ node, endpoint, meta: NO_META, profile: this.options.profile, random, members }, this.now), this.now)
+    host.start(create({ node, endpoint, meta, profile, random, members }, this.now), this.now)
   }
 
   #sampleAt(time: number): void {
@@ -239,6 +243,7 @@ export class GossipWorld {
     const bytes = packetBytes(messages)
     host.sentPackets++
     host.sentBytes += bytes
+    addPacket(host.layerBytes, messages, bytes)
     this.packets.sent++
     const target = this.#hostAt(to)
     const delayMs = target === undefined ? undefined : this.links.packetDelayMs(host.index, target.index)
@@ -258,6 +263,21 @@ export class GossipWorld {
     const request = this.#nextRequest++
     this.#requests.set(request, opener)
     const input: TransportInput = { type: 'stream-opened', request, from: host.endpoint, message }
+    const bytes = this.#sentOnStream(host, message)
+    const delayMs = openMs + this.links.streamDelayMs(host.index, target.index, bytes)
+    this.#queue.push(at + delayMs, { type: 'stream', host: target, life: target.life, input })
+  }
+
+  /** Sends one message on a stream of its own; nothing comes back but that there is nobody. */
+  sendStream(host: GossipHost, to: Endpoint, message: User, at: number): void {
+    const target = this.#hostAt(to)
+    const openMs = target === undefined ? undefined : this.links.openingDelayMs(host.index, target.index)
+    if (target === undefined || openMs === undefined) return
+    if (!target.isUp) {
+      const input: TransportInput = { type: 'send-failed', to, reason: 'connection refused' }
+      return this.#queue.push(at + openMs, { type: 'stream', host, life: host.life, input })
+    }
+    const input: TransportInput = { type: 'stream-opened', request: this.#nextRequest++, from: host.endpoint, message }
     const bytes = this.#sentOnStream(host, message)
     const delayMs = openMs + this.links.streamDelayMs(host.index, target.index, bytes)
     this.#queue.push(at + delayMs, { type: 'stream', host: target, life: target.life, input })
@@ -285,6 +305,7 @@ export class GossipWorld {
   #sentOnStream(host: GossipHost, message: StreamMessage): number {
     const bytes = streamBytes(message)
     host.streamBytes += bytes
+    addStream(host.layerBytes, message, bytes)
     return bytes
   }
 

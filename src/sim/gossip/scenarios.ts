@@ -8,6 +8,7 @@ import type { Figures, Outcome, Runnable } from '../scenario.ts'
 import type { Spread } from './gossip-checks.ts'
 import { GossipWorld, type GossipWorldOptions } from './gossip-world.ts'
 import { describeRun, figuresOf } from './run-figures.ts'
+import type { CreateSimNode } from './sim-node.ts'
 
 export interface GossipScenario {
   readonly name: string
@@ -37,6 +38,9 @@ export interface GossipScenario {
   /** What the scenario follows is to have reached all who run by then, ms; no limit unless given. */
   readonly lastWithinMs?: number
   readonly isByHand?: boolean
+  /** `SwimMachine` alone unless given, and what nodes say of themselves. */
+  readonly createNode?: CreateSimNode
+  readonly meta?: Uint8Array
   /** Arranges what goes wrong; gives what is followed, if anything is. */
   readonly befall?: (world: GossipWorld) => () => Spread | undefined
 }
@@ -57,7 +61,7 @@ function seedsOf(index: number): readonly number[] {
 }
 
 /** At a time one node is killed; who declares it failed is followed. */
-function killAt(time: number, index: number): NonNullable<GossipScenario['befall']> {
+export function killAt(time: number, index: number): NonNullable<GossipScenario['befall']> {
   return (world) => {
     let spread: Spread | undefined
     world.at(time, () => {
@@ -74,8 +78,8 @@ function joinsFollowed(world: GossipWorld): () => Spread {
   return () => spread
 }
 
-/** Every node in turn is killed or leaves, and starts again soon after. */
-function churn(world: GossipWorld): () => undefined {
+/** Until 96 s of time, a node ends every two seconds, killed or by its leave, and starts again soon after. */
+export function churn(world: GossipWorld): () => undefined {
   const random = new Random('churn')
   for (let time = 5 * SECOND; time < 90 * SECOND; time += 2 * SECOND) {
     const index = 3 + random.below(world.hosts.length - 3)
@@ -92,7 +96,7 @@ function churn(world: GossipWorld): () => undefined {
 }
 
 /** When both halves are one again after the way between them is open. */
-function partitionInHalves(forMs: number): NonNullable<GossipScenario['befall']> {
+export function partitionInHalves(forMs: number): NonNullable<GossipScenario['befall']> {
   return (world) => {
     world.at(10 * SECOND, () => {
       world.partition(
@@ -298,13 +302,15 @@ export const GOSSIP_RUNNABLES: readonly Runnable[] = GOSSIP_SCENARIOS.map((scena
 }))
 
 export function runGossip(scenario: GossipScenario, seed: string = scenario.name): Outcome {
-  const { nodes, runMs, profile = 'lan', isEstablished = true, loss = 0, streamLoss = 0, recoveryMs, befall } = scenario
+  const { nodes, runMs, profile = 'lan', isEstablished = true, loss = 0, streamLoss = 0, recoveryMs, createNode, meta, befall } = scenario
   const options: GossipWorldOptions = {
     seed,
     nodes,
     profile: GOSSIP_PROFILES[profile],
     established: isEstablished ? nodes : 0,
     links: { loss, streamLoss },
+    ...(createNode === undefined ? {} : { createNode }),
+    ...(meta === undefined ? {} : { meta }),
   }
   const world = new GossipWorld(recoveryMs === undefined ? options : { ...options, recoveryMs })
   const followed = befall?.(world) ?? NOTHING

@@ -1,11 +1,12 @@
 /**
- * What the simulator drives: a node, whatever its machine. A machine with more in it (events, queries) has an adapter of its own beside
- * the one here, and the world, the checks and the scenarios stay as they are.
+ * What the simulator drives: a node, whatever its machine. Here is the adapter for `SwimMachine` alone; `whole-node.ts` has that for a node
+ * with all its layers. The world and the checks are the same for both.
  */
 import type { Random } from '../../core/lib/random.ts'
 import type { MemberSnapshot } from '../../core/gossip/member-snapshot.ts'
 import type { Endpoint, MemberState, ProtocolVersions } from '../../core/gossip/messages.ts'
 import type { GossipProfile } from '../../core/gossip/profile.ts'
+import type { SerfOutput } from '../../core/gossip/serf/serf-types.ts'
 import { SwimMachine } from '../../core/gossip/swim.ts'
 import type { SwimInput, SwimOutput, SwimStatus } from '../../core/gossip/swim-types.ts'
 import { partBytes } from './message-bytes.ts'
@@ -17,6 +18,11 @@ export type SimOutput =
   | SwimOutput
   /** Something that each node is to see exactly once, by its key. */
   | { readonly type: 'event'; readonly key: string }
+  /** A node's key in the state of all is another: the node's name, a space, the key. */
+  | { readonly type: 'state'; readonly key: string }
+  /** What must not happen among nodes that are all honest. */
+  | { readonly type: 'wrong'; readonly what: string }
+  | Extract<SerfOutput, { readonly type: 'send-stream' }>
 
 export interface SimNode {
   handle(input: TransportInput, now: number): void
@@ -44,7 +50,7 @@ export type CreateSimNode = (options: SimNodeOptions, now: number) => SimNode
 
 export const VERSIONS: ProtocolVersions = [1, 5, 5, 2, 5, 5]
 /** A packet of 1400 bytes less what its layers take. */
-const PACKET_BYTES = 1393
+export const PACKET_BYTES = 1393
 /** How often the layer above SWIM tries one that it holds for dead, ms: Serf's. */
 const RECONNECT_MS = 30_000
 /** Dead ones that it remembers at the most. */

@@ -1,7 +1,7 @@
 /**
  * What a cluster of a given size, on a given network, will be like: how soon a crash is known, how soon one that joins is, how much is sent
- * when nothing happens, and how often one that is well is declared failed. Simulated, not computed: the machines that ship run, and the
- * numbers are those of one run from a seed.
+ * when nothing happens, and how often one that is well is declared failed; and, of whole nodes, how soon an event is known to
+ * all. Simulated, not computed: the machines that ship run, and the numbers are those of one run from a seed.
  */
 import { GOSSIP_PROFILES, type ProfileName } from '../../core/gossip/profile.ts'
 import { suspicionBounds } from '../../core/gossip/suspicion.ts'
@@ -9,6 +9,7 @@ import { Random } from '../../core/lib/random.ts'
 import { rounded } from '../scenario.ts'
 import type { Spread } from './gossip-checks.ts'
 import { GossipWorld } from './gossip-world.ts'
+import { MAX_WHOLE_NODES, sizeWhole, type WholeSizing } from './whole-sizing.ts'
 
 export interface SizingOptions {
   readonly nodes: number
@@ -41,6 +42,8 @@ export interface Sizing {
   readonly falselyAccused: number
   /** and how many nodes were declared failed by any other one. */
   readonly falselyFailed: number
+  /** Of whole nodes, with events and state; undefined for clusters that are too large for that. */
+  readonly whole: WholeSizing | undefined
 }
 
 export const MIN_SIZED_NODES = 3
@@ -61,12 +64,13 @@ const TAGS = new Uint8Array(64)
 export function sizeCluster({ nodes, loss, profile, seed, idleMs }: SizingOptions): Sizing {
   const samples = Math.max(1, Math.min(SAMPLES, Math.floor(nodes / NODES_PER_SAMPLE)))
   const times = GOSSIP_PROFILES[profile]
+  const links = profile === 'wan' ? WAN_LINKS : {}
   const world = new GossipWorld({
     seed: `${seed}/${nodes}/${loss}/${profile}`,
     nodes: nodes + samples,
     established: nodes,
     profile: times,
-    links: { loss, streamLoss: loss, ...(profile === 'wan' ? WAN_LINKS : {}) },
+    links: { loss, streamLoss: loss, ...links },
   })
   world.run(idleMs)
   const sum = (of: (host: (typeof world.hosts)[number]) => number): number => world.hosts.reduce((total, host) => total + of(host), 0)
@@ -95,6 +99,7 @@ export function sizeCluster({ nodes, loss, profile, seed, idleMs }: SizingOption
     joinAllMs: median(joined.map((spread) => last(spread, nodes))),
     changeAllMs: median(changed.map((spread) => last(spread, nodes - 1))),
     ...idle,
+    whole: nodes > MAX_WHOLE_NODES ? undefined : sizeWhole({ nodes, loss, profile, seed, idleMs }, links),
   }
 }
 

@@ -337,3 +337,11 @@ test('names that fit into no message are refused', () => {
   assert.equal(subject.outputs()[0]?.type, 'refused')
   assert.equal(subject.machine.stats().members, 0)
 })
+
+test('a list that was taken does not grow', () => {
+  const subject = new Subject([])
+  const before = subject.outputs()
+  subject.machine.handle({ type: 'broadcast', broadcast: 1, payload: new Uint8Array(1_000_000), wantsReport: false }, 0)
+  assert.equal(before.length, 0)
+  assert.equal(subject.outputs().length, 1)
+})

@@ -91,7 +91,8 @@ export class BroadcastState {
 
   drain(): BroadcastOutput[] {
     const outputs = this.#outputs
-    if (outputs.length > 0) this.#outputs = []
+    // An empty list is the caller's too: what is said while it is gone through must not turn up in it.
+    this.#outputs = []
     return outputs
   }
 

@@ -13,7 +13,7 @@ import type { JoinIntent, LeaveIntent } from '../serf-messages.ts'
 import { DEFAULT_SWIM_LIMITS } from '../swim-types.ts'
 import type { Verdict } from '../verdict.ts'
 import { isLamportTime } from './lamport.ts'
-import { takeRecord, type Entry, type SerfState } from './serf-state.ts'
+import { newEntry, takeRecord, type Entry, type SerfState } from './serf-state.ts'
 
 interface RecentIntent {
   readonly type: 'join' | 'leave'
@@ -176,21 +176,9 @@ export class MemberRules {
     const intent = this.#recent.get(record.node)
     this.#recent.delete(record.node)
     if (members.size >= (options.limits?.maxMembers ?? DEFAULT_SWIM_LIMITS.maxMembers)) this.#eraseOldest()
-    const entry: Entry = {
-      name: record.node,
-      address: record.address,
-      port: record.port,
-      tags: new Map(),
-      status: intent?.type === 'leave' ? 'leaving' : 'alive',
-      isSuspect: false,
-      incarnation: record.incarnation,
-      versions: record.versions,
-      statusTime: intent?.time ?? 0,
-      changedAt: now,
-      lastRttMs: undefined,
-      pruneAt: Infinity,
-      verdict: undefined,
-    }
+    const entry = newEntry(record, now)
+    entry.status = intent?.type === 'leave' ? 'leaving' : 'alive'
+    entry.statusTime = intent?.time ?? 0
     members.set(entry.name, entry)
     return entry
   }

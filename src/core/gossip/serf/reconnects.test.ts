@@ -10,7 +10,7 @@ const NEVER = 1e9
 
 /** Knows a to d, of whom those given have failed, each at its time. */
 function withFailed(times: typeof SERF_TIMES, failedAt: Readonly<Record<string, number>>): ScriptedSerf {
-  const script = new ScriptedSerf({ times, profile: { ...GOSSIP_PROFILES.lan, probeIntervalMs: NEVER } }).meet('a', 'b', 'c', 'd')
+  const script = new ScriptedSerf({ times, profile: { ...GOSSIP_PROFILES.serf, probeIntervalMs: NEVER } }).meet('a', 'b', 'c', 'd')
   for (const [node, at] of Object.entries(failedAt)) {
     script.advance(at - script.now)
     script.packet([{ type: 'dead', node, from: 'teller', incarnation: 1 }])

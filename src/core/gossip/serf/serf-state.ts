@@ -5,7 +5,7 @@
 import { assert } from '../../lib/assert.ts'
 import type { Random } from '../../lib/random.ts'
 import { decodeTags, encodeSerfMessage, MAX_EVENT_SLOTS } from '../serf-codec.ts'
-import type { Endpoint, MemberRecord, User } from '../messages.ts'
+import type { Endpoint, MemberRecord, MemberState, User } from '../messages.ts'
 import type { SerfMessage } from '../serf-messages.ts'
 import { isWireError } from '../../wire/wire-error.ts'
 import { sameEndpoint } from '../endpoint.ts'
@@ -19,6 +19,7 @@ import {
   type SerfMember,
   type SerfOptions,
   type SerfOutput,
+  type SerfStatus,
 } from './serf-types.ts'
 import { aliveLine, isLineSafe } from './snapshot.ts'
 import type { Verdict } from '../verdict.ts'
@@ -30,6 +31,8 @@ export type Entry = { -readonly [Key in keyof SerfMember]: SerfMember[Key] } & {
   /** Why it is thought to be gone. */
   verdict: Verdict | undefined
 }
+
+const NO_TAGS: ReadonlyMap<string, string> = new Map()
 
 export class SerfState {
   readonly options: SerfOptions
@@ -72,6 +75,20 @@ export class SerfState {
       verdict: undefined,
     }
     this.members.set(node, this.self)
+    this.#know(options.members?.records ?? [], now)
+  }
+
+  /** Takes those that are known from the start; nothing is said of them. Members that share their meta share their tags. */
+  #know(records: readonly MemberRecord[], now: number): void {
+    const tagsOf = new Map<Uint8Array, ReadonlyMap<string, string>>()
+    for (const record of records) {
+      if (record.node === this.self.name) continue
+      const entry = newEntry(record, now)
+      entry.tags = tagsOf.get(record.meta) ?? readTags(record.meta)
+      entry.status = KNOWN_STATUS[record.state]
+      tagsOf.set(record.meta, entry.tags)
+      this.members.set(record.node, entry)
+    }
   }
 
   emit(output: SerfOutput): void {
@@ -143,12 +160,38 @@ export function memberOf(entry: Entry): SerfMember {
   return member
 }
 
+/** What a member of a snapshot counts as. */
+const KNOWN_STATUS: Readonly<Record<MemberState, SerfStatus>> = { alive: 'alive', suspect: 'alive', dead: 'failed', left: 'left' }
+
+/** A member that was not known, before anything is known of its tags and intents. */
+export function newEntry({ node, address, port, incarnation, versions }: MemberRecord, now: number): Entry {
+  return {
+    name: node,
+    address,
+    port,
+    tags: NO_TAGS,
+    status: 'alive',
+    isSuspect: false,
+    incarnation,
+    versions,
+    statusTime: 0,
+    changedAt: now,
+    lastRttMs: undefined,
+    pruneAt: Infinity,
+    verdict: undefined,
+  }
+}
+
 /** A member as the membership machine tells of it; meta that cannot be read is no tags. */
 export function takeRecord(entry: Entry, { address, port, meta, incarnation, versions }: MemberRecord): void {
-  const tags = decodeTags(meta)
   entry.address = address
   entry.port = port
-  entry.tags = isWireError(tags) ? new Map() : tags
+  entry.tags = readTags(meta)
   entry.incarnation = incarnation
   entry.versions = versions
+}
+
+function readTags(meta: Uint8Array): ReadonlyMap<string, string> {
+  const tags = decodeTags(meta)
+  return isWireError(tags) ? NO_TAGS : tags
 }

@@ -3,6 +3,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { fromHex, utf8Encode } from '../../lib/bytes.ts'
+import { MemberSnapshot } from '../member-snapshot.ts'
+import type { MemberRecord, MemberState } from '../messages.ts'
 import { GOSSIP_PROFILES } from '../profile.ts'
 import { encodeCoordinate, encodeSerfMessage, encodeTags } from '../serf-codec.ts'
 import { aliveOf, endpointOf, SELF } from '../testing/scripted-machine.ts'
@@ -233,4 +235,26 @@ test('whatever bytes come as a message of this layer, the machine goes on', () =
     { numRuns: 500 },
   )
   assert.ok(script.machine.stats().refusedMessages > 0)
+})
+
+test('members that are known from the start have their status and tags', () => {
+  const meta = encodeTags(new Map([['role', 'web']]))
+  const known = (node: string, state: MemberState): MemberRecord => ({
+    node,
+    ...endpointOf('a'),
+    meta,
+    incarnation: 4,
+    state,
+    versions: undefined,
+  })
+  const members = new MemberSnapshot([known('a', 'alive'), known('b', 'dead'), known('c', 'left'), known(SELF, 'alive')])
+  const { machine } = new ScriptedSerf({ members })
+  assert.deepEqual(
+    ['a', 'b', 'c'].map((name) => machine.member(name)?.status),
+    ['alive', 'failed', 'left'],
+  )
+  assert.equal(machine.member('a')?.tags.get('role'), 'web')
+  assert.equal(machine.self().incarnation, machine.status().incarnation)
+  assert.ok(machine.self().incarnation > 4)
+  assert.equal(machine.members().length, 4)
 })

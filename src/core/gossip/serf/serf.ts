@@ -15,7 +15,7 @@ import type { Endpoint } from '../messages.ts'
 import { decodeCoordinate, decodeSerfMessage, encodeCoordinate, encodeTags, SERF_TYPES } from '../serf-codec.ts'
 import type { Coordinate } from '../serf-messages.ts'
 import { SwimMachine } from '../swim.ts'
-import type { SwimOutput } from '../swim-types.ts'
+import type { SwimOutput, SwimStatus } from '../swim-types.ts'
 import type { Verdict } from '../verdict.ts'
 import { Events } from './events.ts'
 import { answerInternal, INTERNAL_PREFIX } from './internal-queries.ts'
@@ -93,6 +93,7 @@ export class SerfMachine {
       },
       now,
     )
+    state.self.incarnation = this.#swim.status().incarnation
     state.changed('joined', state.self)
   }
 
@@ -138,6 +139,17 @@ export class SerfMachine {
       `query-clock: ${queryClock.time - 1}`,
       ...(isLeaving ? ['leave'] : []),
     ]
+  }
+
+  /** How membership stands, without what this layer makes of it. */
+  status(): SwimStatus {
+    return this.#swim.status()
+  }
+
+  /** How many messages of this layer wait for being spread. */
+  get queues(): { readonly intents: number; readonly events: number; readonly queries: number } {
+    const { intents, events, queries } = this.#state.queues
+    return { intents: intents.length, events: events.length, queries: queries.length }
   }
 
   stats(): SerfStats {
