@@ -10,6 +10,7 @@ import { tagsProblem } from '../membership/member.ts'
 import type { Coordinate } from '../../core/gossip/serf-messages.ts'
 import type { Verdict } from '../../core/gossip/verdict.ts'
 import type {
+  DoctorReport,
   EventOptions,
   EventReport,
   Gossip,
@@ -249,6 +250,10 @@ export class GossipClient implements Gossip {
 
   coordinate(name?: string): Promise<Coordinate | undefined> {
     return this.#call('coordinate', { name })
+  }
+
+  doctor(target?: string): Promise<DoctorReport> {
+    return this.#call('doctor', { target })
   }
 
   gossipStats(): Promise<Record<string, number>> {
