@@ -254,6 +254,11 @@ export class Agent {
     await this.#ended
   }
 
+  /** Sends its process a signal that does not end it. */
+  signal(signal: 'SIGSTOP' | 'SIGCONT' | 'SIGTERM' | 'SIGINT'): void {
+    this.#process?.kill(signal)
+  }
+
   get isRunning(): boolean {
     return this.#process !== undefined && this.#process.exitCode === null && this.#process.signalCode === null
   }
@@ -289,6 +294,8 @@ export class Agent {
   }
 
   async members(): Promise<MemberList['members']> {
+    // The API of an agent on a host of the testbed is on that host's loopback.
+    if (this.#options.launcher !== undefined) return (JSON.parse((await this.cli('members', '--json')).stdout) as MemberList).members
     return (await this.api<MemberList>('GET', '/v1/members')).members
   }
 

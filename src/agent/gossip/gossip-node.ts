@@ -70,7 +70,7 @@ export class GossipNode {
   readonly #senders: SenderTable = new SenderTable()
   readonly #doctor: Doctor
   /** Answers to the doctor's questions, by a number below 0. */
-  readonly #consultations: Map<number, Map<string, AnsweredQuery>> = new Map()
+  readonly #consultations: Map<number, { readonly answers: Map<string, AnsweredQuery>; readonly wanted: number }> = new Map()
 
   constructor(options: GossipWorkerOptions, post: (message: FromGossipWorker) => void) {
     this.#options = options
@@ -237,8 +237,7 @@ export class GossipNode {
         return this.#post({ type: 'query-reply', queryId: output.query, reply: { type: 'ack', from: output.from } })
       case 'query-response':
         if (output.query < 0) {
-          this.#consultations.get(output.query)?.set(output.from, { payload: output.payload, at: this.#clock.now() })
-          return
+          return this.#consulted(output.query, output.from, output.payload)
         }
         return this.#post({
           type: 'query-reply',
@@ -329,11 +328,19 @@ export class GossipNode {
   async #consult(nodes: readonly string[] | undefined, timeoutMs: number): Promise<ReadonlyMap<string, AnsweredQuery>> {
     const queryId = -this.#nextEvent++
     const answers = new Map<string, AnsweredQuery>()
-    this.#consultations.set(queryId, answers)
+    this.#consultations.set(queryId, { answers, wanted: nodes?.length ?? Infinity })
     const filters = nodes === undefined ? [] : [{ type: 'nodes', nodes } as const]
     await this.#query({ queryId, name: DOCTOR_QUERY, payload: new Uint8Array(0), filters, wantsAck: false, relayFactor: 2, timeoutMs })
     this.#consultations.delete(queryId)
     return answers
+  }
+
+  #consulted(queryId: number, from: string, payload: Uint8Array): void {
+    const consultation = this.#consultations.get(queryId)
+    if (consultation === undefined) return
+    consultation.answers.set(from, { payload, at: this.#clock.now() })
+    // All that were asked have answered: there is nothing to wait for.
+    if (consultation.answers.size >= consultation.wanted) this.#queryDone(queryId, { acks: 0, responses: 0 })
   }
 
   #exchange(endpoint: Endpoint): Promise<string | undefined> {
