@@ -25,7 +25,7 @@ async function seen(agents: readonly Agent[], name: string, status: string): Pro
 
 /** Members that an agent has declared failed since it started. */
 function failures(agent: Agent): string[] {
-  return agent.log.filter(({ status }) => status === 'dead').map(({ member }) => String(member))
+  return agent.log.filter(({ change }) => change === 'failed').map(({ member }) => String(member))
 }
 
 /** Waits until each of these sees exactly these alive. */
@@ -55,10 +55,13 @@ test('a member that is killed, taken over, told to stop, and that leaves and joi
     // One of them must have seen it itself.
     const all = await Promise.all([k0, k1, k2, k3].map((agent) => agent.api<MemberVerdict>('GET', '/v1/members/k4/verdict')))
     const paths = all.flatMap((one) => one.verdict?.probe?.paths ?? [])
-    assert.ok(paths.some(({ kind, outcome }) => kind === 'direct' && outcome !== 'ack'), JSON.stringify(all))
+    assert.ok(
+      paths.some(({ kind, outcome }) => kind === 'direct' && outcome !== 'ack'),
+      JSON.stringify(all),
+    )
   })
   await t.test('a delivery that means it says so', async () => {
-    const sent = await k0.cli('send', bytes, '--to', 'name=k1,name=k4', '--dest', 'app.bin', '--timeout', '20s')
+    const sent = await k0.cli('send', bytes, '--to', 'name=k1,name=k4', '--dest', 'app.bin', '--timeout', '4s')
     assert.equal(sent.code, 3, sent.stdout + sent.stderr)
     assert.match(sent.stdout + sent.stderr, /k4.*(dead|failed)/, sent.stdout + sent.stderr)
   })
@@ -159,9 +162,7 @@ test('twelve members: one is stopped for a while, half are restarted, a thousand
     await new Promise((resolve) => setTimeout(resolve, 1500))
     for (let batch = 0; batch < COUNT / 10; batch++) {
       await Promise.all(
-        Array.from({ length: 10 }, (_, k) =>
-          others[k % 6]!.api('POST', '/v1/events', { name: 'n', text: String(batch * 10 + k) }),
-        ),
+        Array.from({ length: 10 }, (_, k) => others[k % 6]!.api('POST', '/v1/events', { name: 'n', text: String(batch * 10 + k) })),
       )
       await new Promise((resolve) => setTimeout(resolve, 90))
     }
@@ -201,10 +202,10 @@ test('keys are changed while a member is stopped', async (t) => {
   await agents[0]!.cli('keys', 'use', file)
   stopped.signal('SIGCONT')
   await oneView(agents)
-  const { stdout, code } = await agents[0]!.cli('keys', 'list', '--json')
-  assert.equal(code, 0, stdout)
   await until('all have the new key as their first', async () => {
-    const report = JSON.parse((await agents[0]!.cli('keys', 'list', '--reveal', '--json')).stdout) as { primaryKeys?: Record<string, number> }
+    const report = JSON.parse((await agents[0]!.cli('keys', 'list', '--reveal', '--json')).stdout) as {
+      primaryKeys?: Record<string, number>
+    }
     return Object.values(report.primaryKeys ?? {}).includes(4)
   })
 })

@@ -23,7 +23,7 @@ import type { Verdict } from '../verdict.ts'
 import { Events } from './events.ts'
 import { answerInternal, INTERNAL_PREFIX } from './internal-queries.ts'
 import { MemberRules } from './member-rules.ts'
-import { NameVote } from './name-vote.ts'
+import { NameVote, type ClaimSource } from './name-vote.ts'
 import { Queries } from './queries.ts'
 import { Reconnects } from './reconnects.ts'
 import { memberOf, SerfState } from './serf-state.ts'
@@ -58,6 +58,9 @@ export class SerfMachine {
   #noteAt = Infinity
   /** When this machine was called last. */
   #now: number
+  #claimSource: ClaimSource = 'packet'
+  /** Another one by this member's name, until it is voted on. */
+  #claim: Endpoint | undefined
 
   constructor(options: SerfOptions, now: number) {
     const state = new SerfState(options, now)
@@ -68,7 +71,7 @@ export class SerfMachine {
       if (query.name.startsWith(INTERNAL_PREFIX)) return answerInternal(state, this.#queries, request, query, this.#now)
       state.emit({ type: 'query', request, query, deadlineAt })
     })
-    this.#vote = new NameVote(state, this.#queries)
+    this.#vote = new NameVote(state, this.#queries, now)
     this.#reconnects = new Reconnects(state, (endpoint, at) => this.#swim.handle({ type: 'join', endpoints: [endpoint] }, at), now)
     this.#vivaldi = new Vivaldi(options.random.fork('vivaldi'))
     this.#now = now
@@ -182,6 +185,7 @@ export class SerfMachine {
 
   handle(input: SerfInput, now: number): void {
     this.#now = now
+    this.#claimSource = input.type === 'stream-answered' ? 'answer' : input.type === 'stream-opened' ? 'request' : 'packet'
     const problem = this.#input(input, now)
     if (problem !== undefined) {
       this.#state.emit({ type: 'rejected', input: input.type, reason: problem, query: input.type === 'query' ? input.query : undefined })
@@ -277,6 +281,10 @@ export class SerfMachine {
     for (let outputs = this.#swim.drain(); outputs.length > 0; outputs = this.#swim.drain()) {
       for (const output of outputs) this.#swimOutput(output, now)
     }
+    // Only now: with the rest of an exchange come those who can be asked, and the time that the question is to have.
+    const claim = this.#claim
+    this.#claim = undefined
+    if (claim !== undefined) this.#vote.start(claim, this.#claimSource, now)
     if (this.#leaveAt < Infinity && !this.#state.queues.intents.has(this.#state.self.name)) {
       this.#leaveMembership(now)
       this.#settle(now)
@@ -315,7 +323,7 @@ export class SerfMachine {
         return
       case 'conflict':
         this.#state.emit(output)
-        if (output.member.node === this.#state.self.name) this.#vote.start(now)
+        if (output.member.node === this.#state.self.name) this.#claim = output.other
         return
       case 'probed':
         return this.#probed(output.node, output.rttMs, output.payload)
