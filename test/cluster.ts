@@ -110,6 +110,8 @@ export function startCli(...args: string[]): RunningCli {
 /** A command of the CLI that runs. */
 export interface RunningCli {
   readonly result: Promise<CliResult>
+  /** What it has printed so far. */
+  readonly printed: () => string
   readonly kill: (signal: NodeJS.Signals) => void
 }
 
@@ -122,7 +124,7 @@ function watchCli(child: AgentProcess): RunningCli {
     signal: signal as NodeJS.Signals | null,
     ...text,
   }))
-  return { result, kill: (signal) => void child.kill(signal) }
+  return { result, printed: () => text.stdout, kill: (signal) => void child.kill(signal) }
 }
 
 /** The agents of one test. */

@@ -310,6 +310,8 @@ export class GossipClient implements Gossip {
       case 'state':
         return this.#states.call(message.change)
       case 'conflict-lost':
+        // It goes without a word: a leave by its name would be taken for the other one's.
+        this.#hasLeft = true
         return this.#conflicts.call(fail('name-conflict', { name: this.#options.worker.name, address: message.address }))
       case 'log':
         return this.#options.log(message.level, message.message, message.fields)
