@@ -236,8 +236,9 @@ test('a member with the right label that floods: memory and CPU stay bounded, th
     (k) => packet({ type: 'ping', sequence: k, node: victim.name }),
     (k) => packet({ type: 'indirect-ping', sequence: k, target: Uint8Array.of(127, 9, 9, 9), port: 9, node: 'x', nack: true }),
     () => packet(user([3])),
-    () => packet(user([9, 1, 0x66, 0x50, 1])),
-    () => packet(user([9, 1, 0x66, 0x50, 2])),
+    // State and trees, in the name of f1.
+    () => packet(user([0x50, 2, 0x66, 0x31, 0x50, 1])),
+    () => packet(user([0x50, 2, 0x66, 0x31, 0x50, 2])),
     (k) => packet(fake(k % 2000)),
     (k) => packet({ type: 'suspect', incarnation: 1, node: victim.name, from: `fake-${k % 50}` }),
     (k) => packet({ type: 'ack', sequence: k, payload: randomBytes(100) }),
@@ -254,7 +255,7 @@ test('a member with the right label that floods: memory and CPU stay bounded, th
     if (k % 200 === 0) await new Promise((resolve) => setTimeout(resolve, 5))
   }
   for (const stream of streams) stream.destroy()
-  await until('the victim answers its API', async () => (await victim.members()).length > 0)
+  assert.ok((await victim.members()).length > 100, 'the flood arrived')
   const grown = victim.rssBytes() - before
   assert.ok(grown < 150 * MIB, `it grew by ${Math.round(grown / MIB)} MiB`)
   for (const agent of agents) {
