@@ -10,7 +10,7 @@ const PREFIX = 'gossip'
 const HOSTS = 8
 const PARTITION_MS = 20_000
 const LOSS_MS = 30_000
-const BLOCK_MS = 12_000
+const BLOCK_MS = 8_000
 
 function run(command: string, ...args: string[]): void {
   const { status, stderr } = spawnSync(command, args, { encoding: 'utf8' })
