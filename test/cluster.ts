@@ -110,6 +110,8 @@ export function startCli(...args: string[]): RunningCli {
 /** A command of the CLI that runs. */
 export interface RunningCli {
   readonly result: Promise<CliResult>
+  /** What it has printed so far. */
+  readonly printed: () => string
   readonly kill: (signal: NodeJS.Signals) => void
 }
 
@@ -122,7 +124,7 @@ function watchCli(child: AgentProcess): RunningCli {
     signal: signal as NodeJS.Signals | null,
     ...text,
   }))
-  return { result, kill: (signal) => void child.kill(signal) }
+  return { result, printed: () => text.stdout, kill: (signal) => void child.kill(signal) }
 }
 
 /** The agents of one test. */
@@ -254,6 +256,11 @@ export class Agent {
     await this.#ended
   }
 
+  /** Sends its process a signal that does not end it. */
+  signal(signal: 'SIGSTOP' | 'SIGCONT' | 'SIGTERM' | 'SIGINT'): void {
+    this.#process?.kill(signal)
+  }
+
   get isRunning(): boolean {
     return this.#process !== undefined && this.#process.exitCode === null && this.#process.signalCode === null
   }
@@ -289,6 +296,8 @@ export class Agent {
   }
 
   async members(): Promise<MemberList['members']> {
+    // The API of an agent on a host of the testbed is on that host's loopback.
+    if (this.#options.launcher !== undefined) return (JSON.parse((await this.cli('members', '--json')).stdout) as MemberList).members
     return (await this.api<MemberList>('GET', '/v1/members')).members
   }
 

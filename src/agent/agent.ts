@@ -226,6 +226,13 @@ class RunningAgent implements Agent {
     gossip.onChange(({ status }) => {
       this.#metrics.memberChanges.inc({ status })
     })
+    gossip.onMemberEvent(({ change, member, verdict }) => {
+      const level = change === 'failed' ? 'warn' : change === 'left' ? 'info' : 'debug'
+      log[level](
+        { member: member.name, address: member.address, change, by: verdict?.from, source: verdict?.source },
+        `a member: ${change}`,
+      )
+    })
     gossip.onConflict(onFatal)
     this.#gossip = gossip
     return gossip

@@ -153,3 +153,18 @@ test('keys are read from files and standard input, and never said back', async (
   assert.equal(failed.code, 3)
   assert.match(failed.stderr, /^n2: it has no such key$/m)
 })
+
+test('doctor tells what is wrong, and exits with 3 for it', async (t) => {
+  const api = await TestApi.open(t, ['n1', 'n2'])
+  const well = await run(api, 'doctor')
+  assert.deepEqual([well.code, well.stdout.split('\n').at(-2)], [0, 'n1 examined 1: 1 well, 0 not'], well.stderr)
+  const lost = { code: 'packets-lost', severity: 'warning', sentence: 'Packets are lost.', evidence: ['3 of 20'], advice: 'Look.' } as const
+  api.gossip.findings = [lost]
+  assert.equal((await run(api, 'doctor', 'n2')).code, 0)
+  api.gossip.findings = [{ ...lost, severity: 'problem' }, lost]
+  const ill = await run(api, 'doctor', 'n2')
+  assert.equal(ill.code, 3)
+  assert.match(ill.stdout, /^n2: problem: Packets are lost\. \[packets-lost\]\n {4}3 of 20\n {2}What to do: Look\.\n {2}warning: /m)
+  const json = JSON.parse((await run(api, 'doctor', 'n2', '--json')).stdout) as { examined: { findings: unknown[] }[] }
+  assert.equal(json.examined[1]?.findings.length, 2)
+})

@@ -3,7 +3,7 @@ import type { Command } from 'commander'
 import { collect, common } from './command.ts'
 import type { Exit } from './command.ts'
 
-/** `members`, `join`, `leave`, `forget`, `tags`, `rtt`, `keys`, `keygen`. */
+/** `members`, `join`, `leave`, `forget`, `tags`, `rtt`, `keys`, `keygen`, `doctor`. */
 export function addCluster(program: Command, exit: Exit): void {
   addMembers(program, exit)
   common(program.command('join <address...>').description('join the cluster of other agents: HOST or HOST:PORT')).action(
@@ -36,6 +36,12 @@ export function addCluster(program: Command, exit: Exit): void {
     exit(await rtt(member, other, options))
   })
   addKeys(program, exit)
+  common(program.command('doctor [target]').description('find out what is wrong with a member, an address, or this node and its members'))
+    .addHelpText('after', '\nExit code: 0 all is well, 3 somebody has a problem.')
+    .action(async (target: string | undefined, options: object) => {
+      const { doctor } = await import('./doctor.ts')
+      exit(await doctor(target, options))
+    })
 }
 
 /** `event`, `query`, `state`, `monitor`. */

@@ -10,6 +10,7 @@ import { tagsProblem } from '../membership/member.ts'
 import type { Coordinate } from '../../core/gossip/serf-messages.ts'
 import type { Verdict } from '../../core/gossip/verdict.ts'
 import type {
+  DoctorReport,
   EventOptions,
   EventReport,
   Gossip,
@@ -256,6 +257,10 @@ export class GossipClient implements Gossip {
     return this.#call('coordinate', { name })
   }
 
+  doctor(target?: string): Promise<DoctorReport> {
+    return this.#call('doctor', { target })
+  }
+
   gossipStats(): Promise<Record<string, number>> {
     return this.#call('stats', null)
   }
@@ -310,6 +315,8 @@ export class GossipClient implements Gossip {
       case 'state':
         return this.#states.call(message.change)
       case 'conflict-lost':
+        // It goes without a word: a leave by its name would be taken for the other one's.
+        this.#hasLeft = true
         return this.#conflicts.call(fail('name-conflict', { name: this.#options.worker.name, address: message.address }))
       case 'log':
         return this.#options.log(message.level, message.message, message.fields)

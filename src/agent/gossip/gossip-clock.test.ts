@@ -24,3 +24,30 @@ test('it goes on over a sleep of the host, and never back', () => {
   assert.equal(clock.now() - start, 3_600_610, 'a clock that is adjusted by less than a second')
   assert.equal(clock.toWall(clock.now() - 1000), wall - 1000)
 })
+
+test('jumps of the wall clock are remembered, ahead and back', () => {
+  let monotonic = 0
+  let wall = 1_000_000
+  const clock = new GossipClock(
+    () => monotonic,
+    () => wall,
+  )
+  monotonic += 10
+  wall += 10
+  clock.now()
+  assert.deepEqual(clock.jumps, [])
+  wall += 60_000
+  clock.now()
+  wall -= 120_000
+  clock.now()
+  assert.deepEqual(
+    clock.jumps.map(({ byMs }) => byMs),
+    [60_000, -120_000],
+  )
+  assert.equal(clock.now(), 60_010)
+  for (let times = 0; times < 40; times++) {
+    wall -= 2000
+    clock.now()
+  }
+  assert.equal(clock.jumps.length, 16)
+})

@@ -18,11 +18,13 @@ import { Random } from '../../core/lib/random.ts'
 import { formatAddress, parseAddress } from '../addresses.ts'
 import { fail } from '../errors.ts'
 import { aesGcm, randomNonce } from './cipher.ts'
+import { Doctor, DOCTOR_QUERY, type AnsweredQuery } from './doctor.ts'
 import { GossipClock } from './gossip-clock.ts'
 import { GossipSockets } from './gossip-sockets.ts'
 import { ipBytes, ipText } from './ip-bytes.ts'
 import { readKeyFile, writeKeyFile } from './key-file.ts'
 import { memberOf } from './gossip-member.ts'
+import { SenderTable } from './sender-table.ts'
 import { nextGeneration, SnapshotFile } from './snapshot-file.ts'
 import type { FromGossipWorker, GossipMethod, GossipMethods, GossipWorkerOptions, JoinOutcome } from './worker-protocol.ts'
 import type { EventReport } from './gossip.ts'
@@ -65,6 +67,10 @@ export class GossipNode {
   #claimant = ''
   #unreadableLines = 0
   #unreadableSecond = 0
+  readonly #senders: SenderTable = new SenderTable()
+  readonly #doctor: Doctor
+  /** Answers to the doctor's questions, by a number below 0. */
+  readonly #consultations: Map<number, { readonly answers: Map<string, AnsweredQuery>; readonly wanted: number }> = new Map()
 
   constructor(options: GossipWorkerOptions, post: (message: FromGossipWorker) => void) {
     this.#options = options
@@ -91,8 +97,21 @@ export class GossipNode {
       maxStreamsIn: MAX_STREAMS_IN,
       maxStreamsOut: MAX_STREAMS_OUT,
       hasChecksum: (node) => (this.#machine?.serf.member(node)?.versions?.[1] ?? 0) >= 5,
-      onInput: (input) => this.#handle(input),
+      onInput: (input) => {
+        const rest = this.#doctor.take(input)
+        if (rest !== undefined) this.#handle(rest)
+      },
       onUnreadable: (from, kind, reason) => this.#unreadable(from, kind, reason),
+    })
+    this.#doctor = new Doctor({
+      sockets: this.#sockets,
+      clock: this.#clock,
+      senders: this.#senders,
+      self: () => this.#running.serf.self(),
+      members: () => this.#running.serf.members(),
+      healthScore: () => this.#running.serf.stats().healthScore,
+      resolve: (address) => this.#resolve(address),
+      ask: (nodes, timeoutMs) => this.#consult(nodes, timeoutMs),
     })
   }
 
@@ -150,6 +169,7 @@ export class GossipNode {
     removeState: ({ key }) => this.#handle({ type: 'remove-state', key }),
     ringKeys: () => this.#keyring?.keys ?? [],
     coordinate: ({ name }) => this.#running.serf.coordinate(name),
+    doctor: ({ target }) => this.#doctor.examine(target),
     stats: () => this.#stats(),
     close: () => this.#close(),
   }
@@ -207,12 +227,18 @@ export class GossipNode {
         return this.#post({ type: 'user-event', event: output.event })
       case 'query': {
         const { name, payload, sourceNode, time } = output.query
+        if (name === DOCTOR_QUERY) {
+          return this.#handle({ type: 'respond', request: output.request, payload: this.#doctor.report(sourceNode) })
+        }
         const deadlineAt = this.#clock.toWall(output.deadlineAt)
         return this.#post({ type: 'query', query: { id: output.request, name, payload, from: sourceNode, time, deadlineAt } })
       }
       case 'query-ack':
         return this.#post({ type: 'query-reply', queryId: output.query, reply: { type: 'ack', from: output.from } })
       case 'query-response':
+        if (output.query < 0) {
+          return this.#consulted(output.query, output.from, output.payload)
+        }
         return this.#post({
           type: 'query-reply',
           queryId: output.query,
@@ -258,6 +284,7 @@ export class GossipNode {
       case 'packets-lost':
         return this.#log('warn', 'a member answers over TCP and not over UDP: something between drops its packets', { member: output.node })
       case 'held-up':
+        this.#doctor.heldUp(output.forMs)
         return this.#log('warn', 'this node did not get to run in time', { forMs: Math.round(output.forMs) })
       case 'refused':
         return this.#log('debug', 'a member sent what no honest one sends', { from: output.from, reason: output.reason })
@@ -268,23 +295,9 @@ export class GossipNode {
 
   /** Joins all endpoints that a name stands for; the outcome is the best of them. */
   async #join(address: string, onlyMissing: boolean): Promise<JoinOutcome> {
-    const parsed = parseAddress(address, DEFAULT_GOSSIP_PORT)
-    if (parsed === undefined) return { address, error: `"${address}" is no address: it is to be HOST or HOST:PORT`, isSelf: false }
-    let hosts: string[]
-    try {
-      hosts = (await lookup(parsed.host, { all: true })).map((host) => host.address)
-    } catch (error) {
-      return {
-        address,
-        error: `the name ${parsed.host} cannot be resolved (${(error as NodeJS.ErrnoException).code ?? 'unknown'})`,
-        isSelf: false,
-      }
-    }
+    const endpoints = await this.#resolve(address)
+    if (typeof endpoints === 'string') return { address, error: endpoints, isSelf: false }
     const self = this.#running.serf.self()
-    const endpoints = hosts.flatMap((host) => {
-      const bytes = ipBytes(host)
-      return bytes === undefined ? [] : [{ address: bytes, port: parsed.port }]
-    })
     const others = endpoints.filter((endpoint) => !sameEndpoint(endpoint, self))
     if (others.length === 0) return { address, error: undefined, isSelf: true }
     const isThere = (endpoint: Endpoint): boolean =>
@@ -294,6 +307,40 @@ export class GossipNode {
     const results = await Promise.all(wanted.map((endpoint) => this.#exchange(endpoint)))
     const error = results.includes(undefined) ? undefined : results[0]
     return { address, error, isSelf: false }
+  }
+
+  /** All endpoints that a name stands for, or why there are none. */
+  async #resolve(address: string): Promise<Endpoint[] | string> {
+    const parsed = parseAddress(address, DEFAULT_GOSSIP_PORT)
+    if (parsed === undefined) return `"${address}" is no address: it is to be HOST or HOST:PORT`
+    try {
+      const hosts = await lookup(parsed.host, { all: true })
+      return hosts.flatMap((host) => {
+        const bytes = ipBytes(host.address)
+        return bytes === undefined ? [] : [{ address: bytes, port: parsed.port }]
+      })
+    } catch (error) {
+      return `the name ${parsed.host} cannot be resolved (${(error as NodeJS.ErrnoException).code ?? 'unknown'})`
+    }
+  }
+
+  /** Asks nodes, or all, what they hear of this one. */
+  async #consult(nodes: readonly string[] | undefined, timeoutMs: number): Promise<ReadonlyMap<string, AnsweredQuery>> {
+    const queryId = -this.#nextEvent++
+    const answers = new Map<string, AnsweredQuery>()
+    this.#consultations.set(queryId, { answers, wanted: nodes?.length ?? Infinity })
+    const filters = nodes === undefined ? [] : [{ type: 'nodes', nodes } as const]
+    await this.#query({ queryId, name: DOCTOR_QUERY, payload: new Uint8Array(0), filters, wantsAck: false, relayFactor: 2, timeoutMs })
+    this.#consultations.delete(queryId)
+    return answers
+  }
+
+  #consulted(queryId: number, from: string, payload: Uint8Array): void {
+    const consultation = this.#consultations.get(queryId)
+    if (consultation === undefined) return
+    consultation.answers.set(from, { payload, at: this.#clock.now() })
+    // All that were asked have answered: there is nothing to wait for.
+    if (consultation.answers.size >= consultation.wanted) this.#queryDone(queryId, { acks: 0, responses: 0 })
   }
 
   #exchange(endpoint: Endpoint): Promise<string | undefined> {
@@ -388,6 +435,8 @@ export class GossipNode {
   }
 
   #unreadable(from: string, kind: 'packet' | 'stream', reason: string): void {
+    // The port that somebody connects from says nothing.
+    this.#senders.unreadable(kind === 'packet' ? from : (parseAddress(from, 1)?.host ?? from), reason, this.#clock.now())
     const second = Math.floor(this.#clock.now() / 1000)
     if (second !== this.#unreadableSecond) this.#unreadableLines = 0
     this.#unreadableSecond = second

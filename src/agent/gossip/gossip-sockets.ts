@@ -5,17 +5,21 @@
  * Bytes that can't be read are counted and logged at debug level by their reason: an agent with another key or label on the same network is
  * no event, but an operator who asks why a node is alone finds it in the counters (`doctor` reads them).
  */
+import { randomBytes } from 'node:crypto'
 import { createSocket, type RemoteInfo, type Socket as PacketSocket } from 'node:dgram'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import type { Framing } from '../../core/gossip/framing.ts'
 import { encodePacketMessage } from '../../core/gossip/memberlist-codec.ts'
-import type { Endpoint, PacketMessage, StreamMessage } from '../../core/gossip/messages.ts'
+import type { Endpoint, PacketMessage, Ping, StreamMessage } from '../../core/gossip/messages.ts'
 import { composePacket, groupParts, packetRoom, PART_OVERHEAD_BYTES, peelPacket } from '../../core/gossip/packet.ts'
 import { composeStream, StreamDecoder } from '../../core/gossip/stream.ts'
 import type { SwimInput, SwimOutput } from '../../core/gossip/swim-types.ts'
+import { unreadableCause, type UnreadableCause } from '../../core/gossip/unreadable.ts'
+import { concatBytes } from '../../core/lib/bytes.ts'
 import { isWireError } from '../../core/wire/wire-error.ts'
 import { formatAddress, isUnspecified } from '../addresses.ts'
 import { fromErrno } from '../errors.ts'
+import type { StreamObservation } from './diagnosis.ts'
 import { ipBytes, ipText } from './ip-bytes.ts'
 
 /** What the network tells the machine. */
@@ -61,6 +65,8 @@ export interface TrafficCounters {
 
 const RECEIVE_BUFFER_BYTES = 2 * 1024 * 1024
 const MIN_RECEIVE_BUFFER_BYTES = 64 * 1024
+/** No layer at all. */
+const BARE: Framing = { label: new Uint8Array(0), isCompressing: false, encryption: undefined }
 /** Attempts to find a port that is free for both protocols. */
 const MAX_PORT_TRIES = 32
 
@@ -145,6 +151,61 @@ export class GossipSockets {
         this.#requests.get(output.request)?.end()
         this.#requests.delete(output.request)
     }
+  }
+
+  /** Sends one message in a packet of so many bytes, where it does not have more without that: receivers do not look at what follows it. */
+  sendPadded(to: Endpoint, message: PacketMessage, bytes: number): void {
+    const plain = encodePacketMessage(message)
+    const { framing } = this.#options
+    const bare = composePacket([plain], { ...framing, isCompressing: false }, false)
+    // By chance, that no layer makes it shorter.
+    const padding = randomBytes(Math.max(0, bytes - bare.length))
+    const packet = composePacket([concatBytes([plain, padding])], { ...framing, isCompressing: false }, false)
+    this.counters.packetsSent++
+    this.counters.packetBytesSent += packet.length
+    // A packet that cannot be sent is one that is not answered.
+    this.#packets?.send(packet, to.port, this.#host(to), () => undefined)
+  }
+
+  /** Pings by TCP, and tells what becomes of it in more words than the machine needs. Never rejects. */
+  async pingStream(to: Endpoint, ping: Ping, timeoutMs: number): Promise<StreamObservation> {
+    const { framing } = this.#options
+    return new Promise((resolve) => {
+      const socket = connect({ host: this.#host(to), port: to.port })
+      let isConnected = false
+      const end = (result: StreamObservation['result'], reason: string, cause?: UnreadableCause): void => {
+        clearTimeout(timer)
+        this.#sockets.delete(socket)
+        socket.destroy()
+        resolve({ result, reason, cause })
+      }
+      const timer = setTimeout(() => end(isConnected ? 'accepted' : 'silent', ''), timeoutMs)
+      this.#sockets.add(socket)
+      const decoder = new StreamDecoder(framing, false)
+      // Who has another key or label says so in plain words, where it says anything.
+      const plain = new StreamDecoder(BARE, false)
+      socket.on('connect', () => {
+        isConnected = true
+        socket.write(composeStream(ping, framing, true))
+      })
+      socket.on('data', (bytes) => {
+        const answer = decoder.push(bytes)
+        const words = plain.push(bytes)
+        if (answer === undefined) return
+        if (!isWireError(answer) && answer.type === 'ack') return end('answered', '')
+        const spoken = [words, answer].find((one) => one !== undefined && !isWireError(one) && one.type === 'error')
+        const reason = spoken !== undefined && !isWireError(spoken) && spoken.type === 'error' ? spoken.reason : undefined
+        if (reason !== undefined) return end('unreadable', `it says: ${reason}`, causeOfTheirs(reason))
+        if (isWireError(answer)) return end('unreadable', answer.message, unreadableCause(answer.message))
+        end('closed', `it answers with ${answer.type}`)
+      })
+      socket.on('error', (error: NodeJS.ErrnoException) => {
+        const isRefused = error.code === 'ECONNREFUSED'
+        const isReset = error.code === 'ECONNRESET' || error.code === 'EPIPE'
+        end(isRefused ? 'refused' : isReset ? 'closed' : error.code === 'ETIMEDOUT' ? 'silent' : 'unreachable', error.message)
+      })
+      socket.on('close', () => end('closed', ''))
+    })
   }
 
   async close(): Promise<void> {
@@ -253,15 +314,17 @@ export class GossipSockets {
       this.counters.unreadableStreams++
       this.#options.onUnreadable(formatAddress(ipText(from.address), from.port), 'stream', message)
       // As memberlist's own agents answer: whoever joins with another key learns why.
-      this.#answer(request, { type: 'error', reason: message })
+      // One of another label could not read it with any key: what it says is no secret.
+      const isOfAnother = unreadableCause(message) === 'label'
+      this.#answer(request, { type: 'error', reason: message }, isOfAnother ? BARE : this.#options.framing)
     })
   }
 
-  #answer(request: number, message: StreamMessage): void {
+  #answer(request: number, message: StreamMessage, framing: Framing = this.#options.framing): void {
     const socket = this.#requests.get(request)
     this.#requests.delete(request)
     if (socket === undefined) return
-    const bytes = composeStream(message, this.#options.framing, false)
+    const bytes = composeStream(message, framing, false)
     this.counters.streamBytesSent += bytes.length
     socket.end(bytes)
   }
@@ -339,6 +402,12 @@ export class GossipSockets {
       callback(isWireError(result) ? result.message : result)
     })
   }
+}
+
+/** What the other side says of this one's bytes, as seen from here. */
+function causeOfTheirs(reason: string): UnreadableCause {
+  const cause = unreadableCause(reason)
+  return cause === 'plain' ? 'sealed' : cause === 'sealed' ? 'plain' : cause
 }
 
 function endpointOf(address: string, port: number): Endpoint | undefined {

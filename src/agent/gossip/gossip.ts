@@ -8,6 +8,7 @@
 import type { Membership } from '../membership/membership.ts'
 import type { Coordinate, QueryFilter } from '../../core/gossip/serf-messages.ts'
 import type { Verdict } from '../../core/gossip/verdict.ts'
+import type { Finding } from './diagnosis.ts'
 
 /** A member as Serf tells it, with what only gossip knows. */
 export interface GossipMember {
@@ -107,6 +108,27 @@ export interface KeyReport {
   readonly primaryKeys: Readonly<Record<string, number>>
 }
 
+/** One member, address or the node itself, and what is wrong with it. */
+export interface Examination {
+  readonly name: string
+  /** `host:port`; the target as it was given where that stands for none. */
+  readonly address: string
+  /** This node itself, an address of no member, or how the member stands. */
+  readonly status: 'self' | 'unknown' | GossipMember['status']
+  /** The cause first; none where all is well. */
+  readonly findings: readonly Finding[]
+}
+
+/** What was found when members were examined. */
+export interface DoctorReport {
+  /** Who looked. */
+  readonly node: string
+  /** This node first. */
+  readonly examined: readonly Examination[]
+  /** Members that were left out because there are so many. */
+  readonly skipped: number
+}
+
 /** One node's view of the cluster, and its voice in it. */
 export interface Gossip extends Membership {
   /** All members with what gossip knows of them, sorted by name. */
@@ -146,6 +168,8 @@ export interface Gossip extends Membership {
   keys(operation: 'install' | 'use' | 'remove' | 'list', key?: Uint8Array): Promise<KeyReport>
   /** Where a member is in the space of round-trip times; this node where no name is given. */
   coordinate(name?: string): Promise<Coordinate | undefined>
+  /** Examines a member or an address, or this node and its members, by asking them; takes some seconds. */
+  doctor(target?: string): Promise<DoctorReport>
   /** Counters of the machines, by name. */
   gossipStats(): Promise<Record<string, number>>
 }

@@ -6,7 +6,16 @@ import type { Coordinate, QueryFilter } from '../../core/gossip/serf-messages.ts
 import type { ProfileName } from '../../core/gossip/profile.ts'
 import type { Verdict } from '../../core/gossip/verdict.ts'
 import type { ErrorBody } from '../errors.ts'
-import type { EventReport, IncomingQuery, MemberEvent, GossipMember, QueryReply, StateChange, UserEventRecord } from './gossip.ts'
+import type {
+  DoctorReport,
+  EventReport,
+  IncomingQuery,
+  MemberEvent,
+  GossipMember,
+  QueryReply,
+  StateChange,
+  UserEventRecord,
+} from './gossip.ts'
 
 /** What the worker has to know from the start. */
 export interface GossipWorkerOptions {
@@ -72,6 +81,7 @@ export interface GossipMethods {
   /** The keys of the ring, the primary one first; changing them goes through queries. */
   ringKeys: { params: null; result: readonly Uint8Array[] }
   coordinate: { params: { name: string | undefined }; result: Coordinate | undefined }
+  doctor: { params: { target: string | undefined }; result: DoctorReport }
   stats: { params: null; result: Record<string, number> }
   close: { params: null; result: void }
 }

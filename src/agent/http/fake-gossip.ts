@@ -7,9 +7,12 @@
 import type { Coordinate } from '../../core/gossip/serf-messages.ts'
 import type { Verdict } from '../../core/gossip/verdict.ts'
 import { fail } from '../errors.ts'
+import type { Finding } from '../gossip/diagnosis.ts'
 import type {
+  DoctorReport,
   EventOptions,
   EventReport,
+  Examination,
   Gossip,
   GossipMember,
   IncomingQuery,
@@ -41,6 +44,8 @@ export class FakeGossip implements Gossip {
   missing: string[] = []
   /** Held back until it settles: queries that go on. */
   queryEnd: Promise<void> = Promise.resolve()
+  /** Of any target. */
+  findings: Finding[] = []
   keyErrors: Record<string, string> = {}
   tags: Readonly<Record<string, string>> | undefined
   readonly #membership: Membership
@@ -217,6 +222,13 @@ export class FakeGossip implements Gossip {
 
   coordinate(name: string = this.self.name): Promise<Coordinate | undefined> {
     return Promise.resolve(this.coordinates.get(name))
+  }
+
+  doctor(target?: string): Promise<DoctorReport> {
+    const { name, address, gossipPort } = this.self
+    const examined: Examination[] = [{ name, address: `${address}:${gossipPort}`, status: 'self', findings: [] }]
+    if (target !== undefined) examined.push({ name: target, address: target, status: 'unknown', findings: this.findings })
+    return Promise.resolve({ node: name, examined, skipped: 0 })
   }
 
   gossipStats(): Promise<Record<string, number>> {

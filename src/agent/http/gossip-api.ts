@@ -19,6 +19,12 @@ export interface JoinOrder {
   addresses: string[]
 }
 
+/** Whom to examine; this node and all members where nobody is named. */
+export interface DoctorOrder {
+  /** The name of a member, or `host:port`. */
+  target?: string
+}
+
 export interface JoinResult {
   /** How many of them answered. */
   joined: number

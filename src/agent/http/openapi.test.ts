@@ -165,6 +165,10 @@ const CALLS: Record<string, (api: TestApi, ids: { content: string; source: strin
       await api.ask('POST', '/v1/keys', { body: { operation: 'list', key } }),
     ]
   },
+  async examine(api) {
+    api.gossip.findings = [{ code: 'host-gone', severity: 'problem', sentence: 'It is gone.', evidence: ['silence'], advice: 'Wait.' }]
+    return [await api.ask('POST', '/v1/doctor', { body: { target: 'n2' } }), await api.ask('POST', '/v1/doctor', { body: { whom: 'n2' } })]
+  },
   async estimateRtt(api) {
     const unknown = await api.ask('GET', '/v1/rtt?to=n2')
     for (const name of ['n1', 'n2']) api.gossip.coordinates.set(name, { vector: [0], height: 0.001, error: 1, adjustment: 0 })

@@ -5,11 +5,13 @@ import { fail } from '../errors.ts'
 import { distance } from '../../core/gossip/serf/vivaldi.ts'
 import type { Gossip, GossipMember } from '../gossip/gossip.ts'
 import { tagsProblem } from '../membership/member.ts'
-import type { ForgetOrder, JoinOrder, KeyOrder, ListedMember, MemberVerdict, TagsChange } from './gossip-api.ts'
+import type { DoctorOrder, ForgetOrder, JoinOrder, KeyOrder, ListedMember, MemberVerdict, TagsChange } from './gossip-api.ts'
 import { json, route } from './route.ts'
 import type { Route } from './route.ts'
 import { done } from './schemas.ts'
 import {
+  doctorOrder,
+  doctorReport,
   forgetOrder,
   joinOrder,
   joinResult,
@@ -168,6 +170,19 @@ export const GOSSIP_ROUTES: readonly Route[] = [
       if (!KEY_BYTES.includes(key.length)) throw fail('bad-request', { reason: `a key has 16, 24 or 32 bytes, this one ${key.length}` })
       return { status: 200, json: await parts.gossip.keys(body.operation, key) }
     },
+  }),
+  route<undefined, DoctorOrder>({
+    method: 'POST',
+    path: '/v1/doctor',
+    operationId: 'examine',
+    tag: 'cluster',
+    summary: 'Find out what is wrong with a member, an address, or the cluster',
+    description:
+      'Tries to reach it by UDP, by TCP and by way of others, with packets of several sizes, and names the cause and what to do. Takes some seconds.',
+    body: doctorOrder,
+    responses: { 200: json('What was found; that nothing answers is a finding too.', doctorReport) },
+    errors: [],
+    handle: async ({ parts, body }) => ({ status: 200, json: await parts.gossip.doctor(body.target) }),
   }),
   route<z.output<typeof rttQuery>>({
     method: 'GET',

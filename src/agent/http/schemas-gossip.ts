@@ -1,10 +1,12 @@
 /** The shapes of what goes by gossip, as zod schemas; see schemas.ts for how they are held to their types. */
 import { z } from 'zod'
-import type { GossipMember, KeyReport } from '../gossip/gossip.ts'
+import type { Finding, FindingCode } from '../gossip/diagnosis.ts'
+import type { DoctorReport, Examination, GossipMember, KeyReport } from '../gossip/gossip.ts'
 import type { Accusation, ProbeEvidence, ProbePath, Verdict } from '../../core/gossip/verdict.ts'
 import type { MemberList } from './api.ts'
 import type {
   ClusterEvent,
+  DoctorOrder,
   EventOrder,
   EventSent,
   ForgetOrder,
@@ -305,4 +307,68 @@ export const rttEstimate: z.ZodType<RttEstimate> = named<RttEstimate>()(
   'RttEstimate',
   'The round-trip time between two members, estimated from where they are among all.',
   z.object({ from: text, to: text, rttMs: milliseconds }),
+)
+
+export const doctorOrder: z.ZodType<DoctorOrder> = named<DoctorOrder>()(
+  'DoctorOrder',
+  'Whom to examine; this node and all members where nobody is named.',
+  z.strictObject({ target: optional(text.min(1).max(512).describe('the name of a member, or HOST:PORT')) }),
+)
+
+const FINDING_CODES: readonly [FindingCode, ...FindingCode[]] = [
+  'another-node',
+  'clock-jumped',
+  'encrypted-there',
+  'host-gone',
+  'large-packets-lost',
+  'member-held-up',
+  'name-unknown',
+  'no-gossip',
+  'node-held-up',
+  'node-slow',
+  'packets-lost',
+  'path-blocked',
+  'plain-there',
+  'process-gone',
+  'process-stalled',
+  'tcp-blocked',
+  'udp-blocked',
+  'udp-blocked-from',
+  'udp-blocked-to',
+  'unreadable-senders',
+  'wrong-key',
+  'wrong-label',
+]
+
+const finding: z.ZodType<Finding> = named<Finding>()(
+  'Finding',
+  'One thing that is wrong, its cause and its remedy.',
+  z.object({
+    code: z.enum(FINDING_CODES),
+    severity: z.enum(['problem', 'warning']),
+    sentence: text,
+    evidence: z.array(text).describe('what was observed'),
+    advice: text.describe('what to do'),
+  }),
+)
+
+const examination: z.ZodType<Examination> = named<Examination>()(
+  'Examination',
+  'One node or address, and what is wrong with it.',
+  z.object({
+    name: text,
+    address: text,
+    status: z.enum(['self', 'unknown', 'alive', 'leaving', 'left', 'failed']),
+    findings: z.array(finding).describe('the cause first; none where all is well'),
+  }),
+)
+
+export const doctorReport: z.ZodType<DoctorReport> = named<DoctorReport>()(
+  'DoctorReport',
+  'What was found.',
+  z.object({
+    node: text.describe('who looked'),
+    examined: z.array(examination),
+    skipped: z.int().describe('members that were left out because there are so many'),
+  }),
 )

@@ -9,6 +9,7 @@ import { compileExpression } from '../../../core/lib/expression.ts'
 import type { Verdict } from '../../../core/gossip/verdict.ts'
 import { fail } from '../../errors.ts'
 import type {
+  DoctorReport,
   EventOptions,
   EventReport,
   Gossip,
@@ -328,6 +329,10 @@ export class FakeGossip implements Gossip {
     if (index < 0) return undefined
     // A node for each ms along one axis.
     return { vector: [index / 1000, 0, 0, 0, 0, 0, 0, 0], height: 0, error: 0.1, adjustment: 0 }
+  }
+
+  doctor(): Promise<DoctorReport> {
+    return Promise.resolve({ node: this.#own().name, examined: [], skipped: 0 })
   }
 
   async gossipStats(): Promise<Record<string, number>> {

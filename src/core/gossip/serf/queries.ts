@@ -13,6 +13,7 @@ import { encodeSerfMessage, MAX_FILTERS } from '../serf-codec.ts'
 import { QUERY_FLAGS, type Query, type QueryFilter, type QueryResponse, type Relay } from '../serf-messages.ts'
 import { SeenRing } from './event-buffer.ts'
 import { compileGoRegExp } from './go-regexp.ts'
+import { INTERNAL_PREFIX } from './internal-queries.ts'
 import { isLamportTime } from './lamport.ts'
 import type { SerfState } from './serf-state.ts'
 import type { SerfInput } from './serf-types.ts'
@@ -155,7 +156,10 @@ export class Queries {
     if (!isLamportTime(query.time)) this.#state.refusedMessages++
     if (this.#ring.admit(query.time, query.id) !== 'new') return
     this.#state.emit({ type: 'snapshot', line: `query-clock: ${query.time}` })
-    const isToSpread = (query.flags & QUERY_FLAGS.noBroadcast) === 0 && (isGossip || this.#state.hasForeigners())
+    // Who asks whose its name is may be in no tree, as those are made of names; and a key must not wait for a tree's repair, which comes
+    // under the next one.
+    const isToSpread =
+      (query.flags & QUERY_FLAGS.noBroadcast) === 0 && (isGossip || query.name.startsWith(INTERNAL_PREFIX) || this.#state.hasForeigners())
     if (isToSpread && this.#state.fitsPacket(bytes)) queues.queries.add(undefined, { type: 'user', bytes: copyBytes(bytes) })
     if (!query.filters.every((filter) => matches(filter, self.name, self.tags))) return
     if ((query.flags & QUERY_FLAGS.ack) !== 0) this.#send(query, QUERY_FLAGS.ack, new Uint8Array(0))

@@ -252,6 +252,19 @@ test('of two by one name, the one that most do not know by it is told to stop', 
   assert.ok(lost.every(({ output }) => /0 of \d members/.test(output.reason)))
 })
 
+test('of two by one name who are alone, the one that asked to be let in goes, and the older one never', () => {
+  for (const isLate of [false, true]) {
+    const cluster = serfClusterOf(1, 'twins')
+    const first = cluster.host('n0')
+    cluster.add('n0', { endpoint: otherEndpoint(0) })
+    if (isLate) cluster.run(120_000)
+    cluster.input('n0', { type: 'join', endpoints: [first.endpoint], ignoreOldEvents: true })
+    cluster.run(10_000)
+    const lost = cluster.eventsOf('conflict-lost').map(({ output }) => output.reason)
+    assert.deepEqual(lost, isLate ? [] : ['the name n0 is taken: the one that this one asked to be let in has it'])
+  }
+})
+
 test('the name of a failed member is free for one at another address', () => {
   const cluster = serfClusterOf(4, 'reclaim')
   cluster.crash('n3')

@@ -21,7 +21,7 @@ import { Events } from './events.ts'
 import { answerInternal, INTERNAL_PREFIX } from './internal-queries.ts'
 import { Leaving } from './leaving.ts'
 import { MemberRules } from './member-rules.ts'
-import { NameVote } from './name-vote.ts'
+import { NameVote, type ClaimSource } from './name-vote.ts'
 import { Queries } from './queries.ts'
 import { Reconnects } from './reconnects.ts'
 import { memberOf, SerfState } from './serf-state.ts'
@@ -57,6 +57,9 @@ export class SerfMachine {
   #noteAt = Infinity
   /** When this machine was called last. */
   #now: number
+  #claimSource: ClaimSource = 'packet'
+  /** Another one by this member's name, until it is voted on. */
+  #claim: Endpoint | undefined
 
   constructor(options: SerfOptions, now: number) {
     const state = new SerfState(options, now)
@@ -71,7 +74,7 @@ export class SerfMachine {
       if (query.name.startsWith(INTERNAL_PREFIX)) return answerInternal(state, this.#queries, request, query, this.#now)
       state.emit({ type: 'query', request, query, deadlineAt })
     })
-    this.#vote = new NameVote(state, this.#queries)
+    this.#vote = new NameVote(state, this.#queries, now)
     this.#reconnects = new Reconnects(state, (endpoint, at) => this.#swim.handle({ type: 'join', endpoints: [endpoint] }, at), now)
     this.#leaving = new Leaving(state, this.#rules, (at) => this.#swim.handle({ type: 'leave' }, at))
     this.#vivaldi = new Vivaldi(options.random.fork('vivaldi'))
@@ -200,6 +203,7 @@ export class SerfMachine {
 
   handle(input: SerfInput, now: number): void {
     this.#now = now
+    this.#claimSource = input.type === 'stream-answered' ? 'answer' : input.type === 'stream-opened' ? 'request' : 'packet'
     const problem = this.#input(input, now)
     if (problem !== undefined) {
       this.#state.emit({ type: 'rejected', input: input.type, reason: problem, query: input.type === 'query' ? input.query : undefined })
@@ -294,6 +298,10 @@ export class SerfMachine {
     for (let outputs = this.#swim.drain(); outputs.length > 0; outputs = this.#swim.drain()) {
       for (const output of outputs) this.#swimOutput(output, now)
     }
+    // Only now: with the rest of an exchange come those who can be asked, and the time that the question is to have.
+    const claim = this.#claim
+    this.#claim = undefined
+    if (claim !== undefined) this.#vote.start(claim, this.#claimSource, now)
     if (this.#leaving.goOn(now)) return this.#settle(now)
     if (this.#noteAt === Infinity && this.#state.memberClock.time !== this.#notedTime) {
       this.#noteAt = now + this.#state.times.snapshotClockIntervalMs
@@ -332,7 +340,7 @@ export class SerfMachine {
         return
       case 'conflict':
         this.#state.emit(output)
-        if (output.member.node === this.#state.self.name) this.#vote.start(now)
+        if (output.member.node === this.#state.self.name) this.#claim = output.other
         return
       case 'probed':
         return this.#probed(output.node, output.rttMs, output.payload)
