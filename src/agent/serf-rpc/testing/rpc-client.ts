@@ -16,8 +16,8 @@ export class RpcClient {
   #seq = 0
 
   /** Connects; `greet` says whether it begins with the handshake. */
-  static async open(port: number, greet: boolean = true): Promise<RpcClient> {
-    const client = new RpcClient(connect(port, '127.0.0.1'))
+  static async open(port: number, greet: boolean = true, host: string = '127.0.0.1'): Promise<RpcClient> {
+    const client = new RpcClient(connect(port, host))
     if (greet) await client.ask('handshake', { Version: 1 })
     return client
   }
@@ -108,7 +108,7 @@ function put(writer: MsgpackWriter, value: Value): void {
   }
 }
 
-/** Reads whole values that the encoder of the server wrote: only the forms that it uses. */
+/** Reads whole values: only the forms that the server and Serf's own agent use. */
 class Plain {
   readonly #bytes: Buffer
   #at = 0
@@ -130,6 +130,9 @@ class Plain {
         return false
       case 0xc3:
         return true
+      case 0xc4:
+      case 0xd9:
+        return this.#text(this.#uint(1))
       case 0xcb:
         this.#at += 8
         return this.#bytes.readDoubleBE(this.#at - 8)
