@@ -96,11 +96,11 @@ export class MixedCluster {
     return serf
   }
 
-  /** Starts an agent of Polycast with the times that suit one machine, joined to agents of either kind. */
+  /** Starts an agent of Polycast, joined to agents of either kind. */
   async startPolycast(name: string, { flags = [], ...options }: Omit<AgentStart, 'join'> & MixedJoin = {}): Promise<PolycastAgent> {
     const { join = [], ...rest } = options
     const joins = join.flatMap((other) => ['--join', other.gossip])
-    const agent = await this.polycast.start(name, { ...rest, flags: ['--gossip-profile', 'local', ...joins, ...flags] })
+    const agent = await this.polycast.start(name, { ...rest, flags: [...joins, ...flags] })
     return new PolycastAgent(agent)
   }
 }
@@ -148,7 +148,6 @@ export class SerfAgent implements AnyAgent {
     const args = [
       ...['agent', `-node=${this.name}`, `-bind=${this.gossip}`, `-rpc-addr=${this.#rpcHost}:${RPC_PORT}`, '-log-level=debug'],
       ...(isJoining ? join.map((other) => `-join=${other.gossip}`) : []),
-      ...(flags.some((flag) => flag.startsWith('-profile')) ? [] : ['-profile=local']),
       ...flags,
     ]
     const [command = '', ...rest] = [...launcher, 'serf', ...args]

@@ -50,7 +50,10 @@ export function schemaOf(row: OptionRow, baseDirectory: string): z.ZodType {
     case 'address':
       return orNone(
         row,
-        text().refine((given) => parseListenAddress(given) !== undefined, 'it takes HOST:PORT, such as 127.0.0.1:7373; port 0 is any free one'),
+        text().refine(
+          (given) => parseListenAddress(given) !== undefined,
+          'it takes HOST:PORT, such as 127.0.0.1:7373; port 0 is any free one',
+        ),
       )
     case 'path':
       return orNone(row, path(baseDirectory))

@@ -169,7 +169,8 @@ export class GossipClient implements Gossip {
   }
 
   async forget(name: string, { isPrune }: { isPrune: boolean }): Promise<void> {
-    if (!this.#members.has(name)) throw fail('member-not-found', { name })
+    // What is forgotten here already, others may not have heard of: it is said again.
+    if (!isPrune && !this.#members.has(name)) throw fail('member-not-found', { name })
     await this.#call('forget', { name, isPrune })
   }
 

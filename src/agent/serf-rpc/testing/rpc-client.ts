@@ -133,6 +133,8 @@ class Plain {
       case 0xc4:
       case 0xd9:
         return this.#text(this.#uint(1))
+      case 0xc5:
+        return this.#text(this.#uint(2))
       case 0xcb:
         this.#at += 8
         return this.#bytes.readDoubleBE(this.#at - 8)
