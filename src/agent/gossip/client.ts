@@ -295,6 +295,9 @@ export class GossipClient implements Gossip {
         this.#calls.get(message.id)?.reject(deserialiseError(message.error))
         this.#calls.delete(message.id)
         return
+      case 'self':
+        this.#members.set(message.self.name, message.self)
+        return
       case 'member':
         return this.#memberChanged(message.event)
       case 'user-event':
