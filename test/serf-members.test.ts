@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises'
 import { describe, test } from 'node:test'
 import { isDeepStrictEqual } from 'node:util'
 import { until } from './cluster.ts'
-import { MixedCluster, runSerf, serfMissing, untilAcquainted, untilStatus } from './serf-agents.ts'
+import { MixedCluster, runSerf, SerfAgent, serfMissing, untilAcquainted, untilStatus } from './serf-agents.ts'
 
 describe('members of both kinds', { skip: serfMissing, concurrency: 3 }, () => {
   test('each joins the other, both know the tags, and changes of them', async (t) => {
@@ -77,6 +77,30 @@ describe('members of both kinds', { skip: serfMissing, concurrency: 3 }, () => {
     await untilStatus([s1, p1], { s2: 'failed', p2: 'failed' })
     await Promise.all([s2.start(false), p2.agent.start()])
     await untilAcquainted([s1, p1, s2, p2])
+  })
+
+  test('of two with one name the one that most know stays, of whichever kind', async (t) => {
+    const mixed = await MixedCluster.open(t)
+    const s1 = await mixed.startSerf('s1')
+    const p1 = await mixed.startPolycast('p1', { join: [s1] })
+    const s2 = await mixed.startSerf('s2', { join: [s1] })
+    const p2 = await mixed.startPolycast('p2', { join: [s1] })
+    const all = [s1, p1, s2, p2]
+    await untilAcquainted(all)
+    const serf = new SerfAgent('p2', mixed.directory, {})
+    mixed.serfs.push(serf)
+    await serf.start()
+    await serf.run('join', s1.gossip)
+    await until('the agent of Serf ends', () => !serf.isRunning)
+    assert.ok(serf.logged('minority').length > 0, serf.log.join('\n'))
+    const polycast = await mixed.startPolycast('s2')
+    const joined = polycast.agent.cli('join', s1.gossip)
+    await until('the agent of Polycast ends', () => !polycast.agent.isRunning)
+    await joined
+    assert.ok(polycast.agent.logged('name-conflict').length > 0, JSON.stringify(polycast.agent.log))
+    await untilAcquainted(all)
+    const addresses = new Map((await s1.members()).map(({ name, addr }) => [name, addr]))
+    assert.deepEqual([addresses.get('p2'), addresses.get('s2')], [p2.gossip, s2.gossip])
   })
 
   test("Serf's commands to a Polycast agent in a cluster of both", async (t) => {
