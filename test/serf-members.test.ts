@@ -87,6 +87,7 @@ describe('members of both kinds', { skip: serfMissing, concurrency: 3 }, () => {
     const p2 = await mixed.startPolycast('p2', { join: [s1] })
     const all = [s1, p1, s2, p2]
     await untilAcquainted(all)
+    const heard = await Promise.all([s1.follow(), p1.follow()])
     const serf = new SerfAgent('p2', mixed.directory, {})
     mixed.serfs.push(serf)
     await serf.start()
@@ -99,6 +100,7 @@ describe('members of both kinds', { skip: serfMissing, concurrency: 3 }, () => {
     await joined
     assert.ok(polycast.agent.logged('name-conflict').length > 0, JSON.stringify(polycast.agent.log))
     await untilAcquainted(all)
+    for (const list of heard) assert.ok(!list.some(({ kind, name }) => /failed|leave$/.test(kind) && name === 's2'), JSON.stringify(list))
     const addresses = new Map((await s1.members()).map(({ name, addr }) => [name, addr]))
     assert.deepEqual([addresses.get('p2'), addresses.get('s2')], [p2.gossip, s2.gossip])
   })

@@ -309,6 +309,8 @@ export class GossipClient implements Gossip {
       case 'state':
         return this.#states.call(message.change)
       case 'conflict-lost':
+        // The name is the other's: a leave by it would have the other taken for gone.
+        this.#hasLeft = true
         return this.#conflicts.call(fail('name-conflict', { name: this.#options.worker.name, address: message.address }))
       case 'log':
         return this.#options.log(message.level, message.message, message.fields)

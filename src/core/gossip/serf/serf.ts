@@ -43,6 +43,8 @@ export class SerfMachine {
   readonly #events: Events
   readonly #queries: Queries
   readonly #vote: NameVote
+  /** Another member has this one's name. */
+  #isVoteDue = false
   readonly #reconnects: Reconnects
   readonly #vivaldi: Vivaldi
   /** Of other members, as they said last. */
@@ -277,6 +279,9 @@ export class SerfMachine {
     for (let outputs = this.#swim.drain(); outputs.length > 0; outputs = this.#swim.drain()) {
       for (const output of outputs) this.#swimOutput(output, now)
     }
+    // Not before all of an exchange was taken in: by the first of its members nobody is known yet who could be asked.
+    if (this.#isVoteDue) this.#vote.start(now)
+    this.#isVoteDue = false
     if (this.#leaveAt < Infinity && !this.#state.queues.intents.has(this.#state.self.name)) {
       this.#leaveMembership(now)
       this.#settle(now)
@@ -315,7 +320,7 @@ export class SerfMachine {
         return
       case 'conflict':
         this.#state.emit(output)
-        if (output.member.node === this.#state.self.name) this.#vote.start(now)
+        if (output.member.node === this.#state.self.name) this.#isVoteDue = true
         return
       case 'probed':
         return this.#probed(output.node, output.rttMs, output.payload)
