@@ -16,7 +16,7 @@ import type { ReadableStream } from 'node:stream/web'
 import type { TestContext } from 'node:test'
 import type { ClusterEvent } from '#src/agent/http/gossip-api.js'
 import { RpcClient, type Value } from '#src/agent/serf-rpc/testing/rpc-client.js'
-import { Agent, Cluster, nextAddress, until, type AgentStart } from './cluster.ts'
+import { Cluster, nextAddress, until, type Agent, type AgentStart } from './cluster.ts'
 
 const isInstalled = (process.env['PATH'] ?? '').split(':').some((folder) => existsSync(path.join(folder, 'serf')))
 /** Why these tests do not run, or false. */

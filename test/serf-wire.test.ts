@@ -125,7 +125,7 @@ describe('messages between both kinds', { skip: serfMissing, concurrency: 3 }, (
     assert.ok(p1.agent.rssBytes() - before < MAX_GROWTH_BYTES, `it grew by ${p1.agent.rssBytes() - before} bytes`)
     assert.ok((await p1.agent.metric('polycast_gossip_unreadable_packets_total')) > 10)
     await p1.output('event', 'after', 'all')
-    await until('the other one still hears it', () => heard[0]!.some(({ name, text }) => name === 'after' && text === 'all'))
+    await until('the other one still hears it', () => heard[0].some(({ name, text }) => name === 'after' && text === 'all'))
     await untilStatus([s1, p1], { s1: 'alive', p1: 'alive' })
     for (const list of heard) assert.ok(!list.some(({ kind }) => /failed|leave$/.test(kind)))
     assert.ok(!p1.agent.log.some(({ level }) => level === 'error' || level === 'fatal' || level === 'stderr'))

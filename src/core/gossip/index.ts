@@ -4,6 +4,7 @@
  * together (`GossipMachine`), and the wire format of HashiCorp's memberlist and Serf, as messages and bytes. Time, the cipher and random
  * nonces are handed in; nothing here does input or output.
  */
+export { Random } from '../lib/random.ts'
 export { isWireError, type Disposition, type WireError } from '../wire/wire-error.ts'
 export type { Framing } from './framing.ts'
 export {
