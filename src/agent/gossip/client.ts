@@ -227,7 +227,7 @@ export class GossipClient implements Gossip {
       return Promise.reject(fail('bad-request', { reason: 'gossip is not encrypted here: the option gossip-key-file says where keys are' }))
     }
     const alive = this.gossipMembers().filter(({ status }) => status === 'alive').length
-    return changeKeys(operation, key, alive, (name, payload, onReply) => this.query(name, payload, {}, onReply))
+    return changeKeys(operation, key, alive, (name, payload, onReply, signal) => this.query(name, payload, {}, onReply, signal))
   }
 
   // ---- state ----
