@@ -23,11 +23,22 @@ export function formatAddress(host: string, port: number): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
 
-/** Splits `host`, `host:port`, `[v6]:port` or a bare IPv6 address; undefined if it is none of them. */
+/** Splits `host`, `host:port`, `[v6]:port` or a bare IPv6 address; undefined if it is none of them. Ports begin with 1. */
 export function parseAddress(text: string, defaultPort: number): { host: string; port: number } | undefined {
+  const address = splitAddress(text, defaultPort)
+  return address?.port === 0 ? undefined : address
+}
+
+/** The same for an address to listen at, which names its port: 0 is any free one. */
+export function parseListenAddress(text: string): { host: string; port: number } | undefined {
+  const address = splitAddress(text, -1)
+  return address?.port === -1 ? undefined : address
+}
+
+function splitAddress(text: string, defaultPort: number): { host: string; port: number } | undefined {
   const match = /^(?:\[(?<v6>[0-9A-Fa-f:.]+)\]|(?<host>[^\s:[\]/@]+))(?::(?<port>\d{1,5}))?$/.exec(text)
   if (match === null) return /^[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*$/.test(text) ? { host: text, port: defaultPort } : undefined
   const host = match.groups?.['v6'] ?? match.groups?.['host'] ?? ''
   const port = match.groups?.['port'] === undefined ? defaultPort : Number(match.groups['port'])
-  return port >= 1 && port <= 65_535 ? { host, port } : undefined
+  return port <= 65_535 ? { host, port } : undefined
 }

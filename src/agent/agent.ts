@@ -6,7 +6,7 @@
  * doesn't answer yet. Stop: in the reverse order; what runs is not ended but goes on at the next start.
  */
 import { join } from 'node:path'
-import { formatAddress, parseAddress } from './addresses.ts'
+import { formatAddress, parseListenAddress } from './addresses.ts'
 import { systemClock } from './clock.ts'
 import type { AgentConfig } from './config/options.ts'
 import { startDataPlane } from './data-plane/client.ts'
@@ -25,6 +25,7 @@ import type { HttpServer } from './http/server.ts'
 import { roomLogger } from './log.ts'
 import type { Logger } from './log.ts'
 import { createMetrics } from './metrics.ts'
+import { readAuthKey } from './serf-rpc/auth-key.ts'
 import type { LogRing } from './serf-rpc/log-tap.ts'
 import { startSerfRpc } from './serf-rpc/server.ts'
 import type { SerfRpcServer } from './serf-rpc/server.ts'
@@ -55,8 +56,6 @@ export interface Agent {
 const JOIN_WAIT_MS = 200
 /** The first pause after a failed attempt to join, ms. */
 const JOIN_RETRY_MS = 500
-/** The port of Serf's own agent. */
-const DEFAULT_SERF_RPC_PORT = 7373
 
 /** Starts a node. Errors: data-dir-locked, data-dir-unusable, address-in-use, address-unusable, dest-not-writable, name-conflict. */
 export async function startAgent(options: AgentOptions): Promise<Agent> {
@@ -309,7 +308,7 @@ class RunningAgent implements Agent {
 
   async #startSerfRpc(gossip: GossipClient): Promise<void> {
     const { config, onLeave } = this.#options
-    const address = config.serfRpc === '' ? undefined : parseAddress(config.serfRpc, DEFAULT_SERF_RPC_PORT)
+    const address = parseListenAddress(config.serfRpc)
     if (address === undefined) return
     const log = this.#log('serf-rpc')
     this.#serfRpc = await startSerfRpc({
@@ -320,7 +319,9 @@ class RunningAgent implements Agent {
       logTap: this.#options.logRing,
       isEncrypted: config.encryptKeyFile !== '',
       onLeft: onLeave,
+      ...(config.serfRpcAuthKeyFile === '' ? {} : { authKey: await readAuthKey(config.serfRpcAuthKeyFile) }),
     })
+    log.info({ address: formatAddress(address.host, this.#serfRpc.port) }, 'listening for tools of Serf')
   }
 
   async #renderMetrics(dataPlane: DataPlane, deliveries: Deliveries): Promise<{ text: string; contentType: string }> {

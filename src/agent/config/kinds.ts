@@ -9,7 +9,7 @@
 import { isIP } from 'node:net'
 import { resolve } from 'node:path'
 import { z } from 'zod'
-import { parseAddress } from '../addresses.ts'
+import { parseAddress, parseListenAddress } from '../addresses.ts'
 import { parseHandler } from '../gossip/handler-spec.ts'
 import { tagsProblem } from '../membership/member.ts'
 import { formatBytes, formatDuration, parseBytes, parseDuration, parseRate } from './units.ts'
@@ -47,6 +47,14 @@ export function schemaOf(row: OptionRow, baseDirectory: string): z.ZodType {
       return z.enum([...(row.choices ?? [])], `it takes one of ${(row.choices ?? []).join(', ')}`)
     case 'ip':
       return text().refine((given) => isIP(given) !== 0, 'it takes an IP address, not a host name')
+    case 'address':
+      return orNone(
+        row,
+        text().refine(
+          (given) => parseListenAddress(given) !== undefined,
+          'it takes HOST:PORT, such as 127.0.0.1:7373; port 0 is any free one',
+        ),
+      )
     case 'path':
       return orNone(row, path(baseDirectory))
     case 'host-list':

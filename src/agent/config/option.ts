@@ -16,6 +16,8 @@ export interface KindValues {
   readonly boolean: boolean
   readonly choice: string
   readonly ip: string
+  /** HOST:PORT to listen at. */
+  readonly address: string
   readonly path: string
   readonly 'host-list': readonly string[]
   readonly 'path-list': readonly string[]

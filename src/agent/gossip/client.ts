@@ -175,7 +175,8 @@ export class GossipClient implements Gossip {
   }
 
   async forget(name: string, { isPrune }: { isPrune: boolean }): Promise<void> {
-    if (!this.#members.has(name)) throw fail('member-not-found', { name })
+    // What is forgotten here already, others may not have heard of: it is said again.
+    if (!isPrune && !this.#members.has(name)) throw fail('member-not-found', { name })
     await this.#call('forget', { name, isPrune })
   }
 
@@ -232,7 +233,7 @@ export class GossipClient implements Gossip {
       return Promise.reject(fail('bad-request', { reason: 'gossip is not encrypted here: the option gossip-key-file says where keys are' }))
     }
     const alive = this.gossipMembers().filter(({ status }) => status === 'alive').length
-    return changeKeys(operation, key, alive, (name, payload, onReply) => this.query(name, payload, {}, onReply))
+    return changeKeys(operation, key, alive, (name, payload, onReply, signal) => this.query(name, payload, {}, onReply, signal))
   }
 
   // ---- state ----
@@ -303,6 +304,9 @@ export class GossipClient implements Gossip {
       case 'error':
         this.#calls.get(message.id)?.reject(deserialiseError(message.error))
         this.#calls.delete(message.id)
+        return
+      case 'self':
+        this.#members.set(message.self.name, message.self)
         return
       case 'member':
         return this.#memberChanged(message.event)

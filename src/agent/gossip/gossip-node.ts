@@ -280,6 +280,7 @@ export class GossipNode {
         this.#rejection = output.reason
         return
       case 'refuted':
+        this.#post({ type: 'self', self: this.#member(this.#running.serf.self()) })
         return this.#log('info', 'somebody doubted this node, which has contradicted', { by: output.by, accusation: output.accusation })
       case 'packets-lost':
         return this.#log('warn', 'a member answers over TCP and not over UDP: something between drops its packets', { member: output.node })

@@ -137,7 +137,7 @@ export interface Gossip extends Membership {
   onMemberEvent(listener: (event: MemberEvent) => void): () => void
   /** The whole new set of tags of this node; rejects with `bad-request` where they are not allowed. */
   setTags(tags: Readonly<Record<string, string>>): Promise<void>
-  /** Makes a failed member a left one, or with `isPrune` forgets it at once. */
+  /** Makes a failed member a left one, or with `isPrune` has all forget it at once, whether it is known here or not. */
   forget(name: string, options: { readonly isPrune: boolean }): Promise<void>
   /** Why a member is not alive; undefined for one that is, or is not known. */
   explain(name: string): Promise<Verdict | undefined>

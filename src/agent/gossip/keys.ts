@@ -11,13 +11,13 @@ const QUERIES = { install: '_serf_install-key', use: '_serf_use-key', remove: '_
  * Asks all members and counts what they answer.
  *
  * @param members how many there are
- * @param ask sends a query and resolves when its time is over
+ * @param ask sends a query and resolves when its time is over, or `signal` ends it, as it does when all have answered
  */
 export async function changeKeys(
   operation: keyof typeof QUERIES,
   key: Uint8Array | undefined,
   members: number,
-  ask: (name: string, payload: Uint8Array, onReply: (reply: QueryReply) => void) => Promise<unknown>,
+  ask: (name: string, payload: Uint8Array, onReply: (reply: QueryReply) => void, signal: AbortSignal) => Promise<unknown>,
 ): Promise<KeyReport> {
   if (operation !== 'list' && (key === undefined || !isKey(key))) {
     throw fail('bad-request', { reason: 'a key is 16, 24 or 32 bytes, in base64; polycast keygen makes one' })
@@ -28,9 +28,11 @@ export async function changeKeys(
   let responses = 0
   let errors = 0
   const payload = key === undefined ? new Uint8Array(0) : encodeSerfMessage({ type: 'key-request', key })
-  await ask(QUERIES[operation], payload, (reply) => {
+  const all = new AbortController()
+  const onReply = (reply: QueryReply): void => {
     if (reply.type !== 'response') return
     responses++
+    if (responses === members) all.abort()
     const answer = decodeSerfMessage(reply.payload)
     if (isWireError(answer) || answer.type !== 'key-response') {
       errors++
@@ -41,6 +43,7 @@ export async function changeKeys(
     if (answer.message !== '') messages[reply.from] = answer.message
     for (const one of answer.keys) keys[one] = (keys[one] ?? 0) + 1
     if (answer.primaryKey !== '') primaryKeys[answer.primaryKey] = (primaryKeys[answer.primaryKey] ?? 0) + 1
-  })
+  }
+  await ask(QUERIES[operation], payload, onReply, all.signal)
   return { members, responses, errors, messages, keys, primaryKeys }
 }

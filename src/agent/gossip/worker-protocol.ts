@@ -101,6 +101,8 @@ export type FromGossipWorker =
   | { readonly type: 'result'; readonly id: number; readonly result: unknown }
   | { readonly type: 'error'; readonly id: number; readonly error: ErrorBody }
   | { readonly type: 'member'; readonly event: MemberEvent }
+  /** Of this node itself, without being an event: its incarnation, after it has contradicted somebody. */
+  | { readonly type: 'self'; readonly self: GossipMember }
   | { readonly type: 'user-event'; readonly event: UserEventRecord }
   | { readonly type: 'query'; readonly query: IncomingQuery }
   | { readonly type: 'query-reply'; readonly queryId: number; readonly reply: QueryReply }

@@ -68,13 +68,15 @@ export const GOSSIP_ROUTES: readonly Route[] = [
     operationId: 'forgetMember',
     tag: 'cluster',
     summary: 'Give up a failed member',
-    description: 'It counts as one that left, on all nodes, and is not waited for any more; with `prune` it is forgotten at once.',
+    description:
+      'It counts as one that left, on all nodes, and is not waited for any more; with `prune` it is forgotten at once, and need not be known here.',
     pathParams: NAME_PARAM,
     body: forgetOrder,
     responses: { 200: json('The others are told.', done) },
     errors: ['member-not-found'],
     async handle({ parts, path, body }) {
-      const { name } = memberOf(parts.gossip, path['name'])
+      // One that this node has forgotten already can be told to the others again.
+      const name = body.prune === true ? (path['name'] ?? '') : memberOf(parts.gossip, path['name']).name
       await parts.gossip.forget(name, { isPrune: body.prune === true })
       return { status: 200, json: { isDone: true } }
     },

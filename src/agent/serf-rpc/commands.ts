@@ -83,9 +83,9 @@ export const COMMANDS: ReadonlyMap<string, Command> = new Map([
     command({
       request: messages.FORCE_LEAVE,
       async run({ parts }, { Node, Prune }) {
-        // As with Serf, a member that nobody knows is forgotten already.
+        // As with Serf, a member that is not known is no error; others may know one that is to be forgotten.
         const isKnown = parts.gossip.gossipMembers().some(({ name }) => name === Node)
-        if (isKnown) await parts.gossip.forget(Node, { isPrune: Prune })
+        if (isKnown || Prune) await parts.gossip.forget(Node, { isPrune: Prune })
         return {}
       },
     }),

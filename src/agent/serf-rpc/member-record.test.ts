@@ -1,20 +1,34 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { toHex } from '../../core/lib/bytes.ts'
-import { addressBytes } from './member-record.ts'
+import { memberRecord } from './member-record.ts'
 
-test('addresses become the bytes that Go has for them', () => {
-  for (const [address, hex] of [
-    ['127.0.0.1', '7f000001'],
-    ['::', '00000000000000000000000000000000'],
-    ['::1', '00000000000000000000000000000001'],
-    ['fd00::2', 'fd000000000000000000000000000002'],
-    ['fe80::1%eth0', 'fe800000000000000000000000000001'],
-    ['1:2:3:4:5:6:7:8', '00010002000300040005000600070008'],
-    ['1::', '00010000000000000000000000000000'],
-    ['::ffff:10.0.0.1', '00000000000000000000ffff0a000001'],
-    ['not an address', ''],
-  ] as const) {
-    assert.equal(toHex(addressBytes(address)), hex, address)
-  }
+test('a member is told as Serf tells it', () => {
+  const member = {
+    name: 'n1',
+    address: '127.0.0.1',
+    port: 7946,
+    tags: { role: 'web' },
+    status: 'leaving',
+    isSuspect: true,
+    incarnation: 3,
+    versions: [1, 5, 2, 3, 6, 4],
+    isPolycast: false,
+    changedAt: 0,
+    lastRttMs: undefined,
+  } as const
+  assert.deepEqual(memberRecord(member), {
+    Name: 'n1',
+    Addr: Uint8Array.of(127, 0, 0, 1),
+    Port: 7946,
+    Tags: new Map([['role', 'web']]),
+    Status: 'leaving',
+    ProtocolMin: 1,
+    ProtocolMax: 5,
+    ProtocolCur: 2,
+    DelegateMin: 3,
+    DelegateMax: 6,
+    DelegateCur: 4,
+  })
+  assert.equal(memberRecord({ ...member, address: 'fd00::2' }).Addr.length, 16)
+  assert.equal(memberRecord({ ...member, address: 'no address', versions: [] }).Addr.length, 0)
 })

@@ -4,6 +4,7 @@
  * together (`GossipMachine`), and the wire format of HashiCorp's memberlist and Serf, as messages and bytes. Time, the cipher and random
  * nonces are handed in; nothing here does input or output.
  */
+export { Random } from '../lib/random.ts'
 export { isWireError, type Disposition, type WireError } from '../wire/wire-error.ts'
 export type { Framing } from './framing.ts'
 export {
@@ -52,7 +53,7 @@ export { SerfMachine } from './serf/serf.ts'
 export { CLASSIC_SERF_TIMES, SERF_TIMES, type SerfTimes } from './serf/serf-profile.ts'
 export { DEFAULT_SERF_LIMITS, SERF_EVENT_CAP_BYTES } from './serf/serf-types.ts'
 export type * from './serf/serf-types.ts'
-export { compileGoRegExp, type GoRegExp } from './serf/go-regexp.ts'
+export { compileExpression, type Expression } from '../lib/expression.ts'
 export { distance as coordinateDistance } from './serf/vivaldi.ts'
 export { formatEndpoint, parseEndpoint } from './serf/snapshot.ts'
 export { matches as matchesFilter } from './serf/queries.ts'

@@ -94,9 +94,14 @@ export class SwimState {
     this.emit({ type: 'send', to, node, messages: [...messages, ...this.#takeBroadcasts(free)] })
   }
 
-  /** Sends broadcasts alone; whether there were any. */
+  /**
+   * Sends broadcasts alone; whether there were any. Those of the layer above are sent a few times only, and not spent on the dead: where
+   * several died at once, they would reach nobody.
+   */
   sendBroadcasts(member: Member): boolean {
-    const messages = this.#takeBroadcasts(this.options.packetBytes)
+    const room = this.options.packetBytes
+    const sendLimit = retransmitLimit(this.profile, this.table.size)
+    const messages = member.state === 'dead' ? this.broadcasts.take(room, sendLimit) : this.#takeBroadcasts(room)
     if (messages.length > 0) this.emit({ type: 'send', to: member.endpoint, node: member.node, messages })
     return messages.length > 0
   }

@@ -257,7 +257,7 @@ export class SwimMachine {
     this.#state.isUrgent = false
     if (this.#state.broadcasts.length > 0 || this.#state.options.layer !== undefined) {
       const receivers = table.pick(profile.gossipNodes, (member) => this.#getsGossip(member, now))
-      for (const member of receivers) if (!this.#state.sendBroadcasts(member)) break
+      for (const member of receivers) if (!this.#state.sendBroadcasts(member) && member.state !== 'dead') break
     }
     if (this.#departAt < Infinity && !this.#state.broadcasts.has(this.#state.self.node)) this.#depart(true)
   }

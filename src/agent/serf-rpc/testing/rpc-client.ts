@@ -16,8 +16,8 @@ export class RpcClient {
   #seq = 0
 
   /** Connects; `greet` says whether it begins with the handshake. */
-  static async open(port: number, greet: boolean = true): Promise<RpcClient> {
-    const client = new RpcClient(connect(port, '127.0.0.1'))
+  static async open(port: number, greet: boolean = true, host: string = '127.0.0.1'): Promise<RpcClient> {
+    const client = new RpcClient(connect(port, host))
     if (greet) await client.ask('handshake', { Version: 1 })
     return client
   }

@@ -6,13 +6,13 @@
  * query once, passes it on, acknowledges where that is wanted, and answers once; with a relay factor, also by way of some others, as the
  * straight way may be the one that loses packets.
  */
+import { compileExpression } from '../../lib/expression.ts'
 import { copyBytes, utf8Encode } from '../../lib/bytes.ts'
 import { isEndpoint } from '../endpoint.ts'
 import { MAX_NAME_BYTES } from '../memberlist-codec.ts'
 import { encodeSerfMessage, MAX_FILTERS } from '../serf-codec.ts'
 import { QUERY_FLAGS, type Query, type QueryFilter, type QueryResponse, type Relay } from '../serf-messages.ts'
 import { SeenRing } from './event-buffer.ts'
-import { compileGoRegExp } from './go-regexp.ts'
 import { INTERNAL_PREFIX } from './internal-queries.ts'
 import { isLamportTime } from './lamport.ts'
 import type { SerfState } from './serf-state.ts'
@@ -258,8 +258,13 @@ export function matches(filter: QueryFilter, name: string, tags: ReadonlyMap<str
     case 'nodes':
       return filter.nodes.includes(name)
     case 'tag':
-      return compileGoRegExp(filter.expression)?.(tags.get(filter.tag) ?? '') ?? false
+      return matchesExpression(filter.expression, tags.get(filter.tag) ?? '')
     case 'unknown':
       return false
   }
+}
+
+function matchesExpression(source: string, text: string): boolean {
+  const expression = compileExpression(source)
+  return typeof expression !== 'string' && expression.matches(text)
 }

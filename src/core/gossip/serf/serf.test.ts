@@ -10,6 +10,7 @@ import { encodeCoordinate, encodeSerfMessage, encodeTags } from '../serf-codec.t
 import { aliveOf, endpointOf, SELF } from '../testing/scripted-machine.ts'
 import { ScriptedSerf } from '../testing/scripted-serf.ts'
 import { CLASSIC_SERF_TIMES } from './serf-profile.ts'
+import { formatEndpoint } from './snapshot.ts'
 
 const NOTHING = new Uint8Array(0)
 
@@ -257,4 +258,27 @@ test('members that are known from the start have their status and tags', () => {
   assert.equal(machine.self().incarnation, machine.status().incarnation)
   assert.ok(machine.self().incarnation > 4)
   assert.equal(machine.members().length, 4)
+})
+
+test('who meets its own name in the first record of an exchange asks those of the others', () => {
+  const script = new ScriptedSerf()
+  const records = [{ ...aliveOf(SELF), ...endpointOf('other') }, aliveOf('a')].map((one) => ({ ...one, state: 'alive' as const }))
+  script.pushPull({ queryTime: 600 }, records)
+  assert.equal(script.take('conflict').length, 1)
+  script.advance(1000)
+  const asked = script.takeSent('query').map(({ to, message }) => [formatEndpoint(to), message.name, message.time])
+  assert.ok(asked.length > 0)
+  // Not by the time from before the exchange either, which the others would take for long past.
+  for (const one of asked) assert.deepEqual(one, [formatEndpoint(endpointOf('a')), '_serf_conflict', 600])
+})
+
+test('events are not spent on the dead', () => {
+  const script = new ScriptedSerf()
+  script.meet('a', 'b', 'c')
+  script.packet(['b', 'c'].map((node) => ({ type: 'dead', incarnation: 1, node, from: 'a' })))
+  script.input({ type: 'event', name: 'deploy', payload: new Uint8Array(0), canCoalesce: false })
+  script.advance(2000)
+  const receivers = script.takeSent('user-event').map(({ to }) => formatEndpoint(to))
+  assert.ok(receivers.length > 1)
+  for (const receiver of receivers) assert.equal(receiver, formatEndpoint(endpointOf('a')))
 })
