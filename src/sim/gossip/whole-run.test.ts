@@ -21,7 +21,7 @@ function runOf(nodes: number, options: Partial<GossipWorldOptions> = {}): WholeR
 
 test('nodes that know each other from the start are neighbours, members and Polycast nodes to each other', () => {
   const { world } = runOf(12)
-  world.run(5000)
+  world.run(12_000)
   for (const { node } of world.hosts) {
     const { machine } = wholeOf(node)
     assert.equal(machine.serf.members().length, 12)

@@ -279,7 +279,7 @@ test('who does not say that it has an event gets it again if it is small, and it
   ] as const) {
     const subject = inTree()
     subject.get('b', gossip(1, { payload: new Uint8Array(bytes) }))
-    subject.pass(15)
+    subject.pass(45)
     subject.get('a', { type: 'ihave', isAgain: false, ids: [{ origin: 'abcd', sequence: 1 }] })
     subject.outputs()
     subject.pass(5000)

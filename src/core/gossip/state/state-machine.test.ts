@@ -7,6 +7,7 @@ import { VirtualStateCluster } from '../testing/virtual-state-cluster.ts'
 import { decodeStateMessage, encodeStateMessage, MAX_VALUE_BYTES } from './state-codec.ts'
 import { StateMachine } from './state-machine.ts'
 import type { StateMessage } from './state-messages.ts'
+import { DEFAULT_STATE_SETTINGS } from './state-types.ts'
 import type { StateOptions, StateOutput, StateSettings } from './state-types.ts'
 
 const YEAR_MS = 366 * 24 * 3_600_000
@@ -233,7 +234,7 @@ test('among a thousand nodes a round costs as much as among few, and one change 
   cluster.run(5000)
   cluster.takeBytesPerNode()
   cluster.run(10_000)
-  assert.equal(cluster.takeBytesPerNode(), 90)
+  assert.equal(cluster.takeBytesPerNode(), (9 * 10_000) / DEFAULT_STATE_SETTINGS.roundIntervalMs)
   // Only reconciliation tells of what comes while the two are apart.
   cluster.isOpen = () => false
   cluster.tell('n0', { type: 'message', from: 'x', bytes: encodeStateMessage(newsOf('node 7', 2, 20, 2)) })

@@ -76,7 +76,7 @@ export interface StateSettings {
 }
 
 export const DEFAULT_STATE_SETTINGS: StateSettings = {
-  roundIntervalMs: 1000,
+  roundIntervalMs: 2500,
   pushIntervalMs: 100,
   fanout: 3,
   maxMessageBytes: 1200,
