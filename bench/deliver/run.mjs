@@ -16,6 +16,7 @@ const root = join(here, '../..')
 const testbed = process.env.TESTBED ?? join(root, '../shared/testbed/testbed')
 const prefix = process.env.TESTBED_PREFIX ?? 'bench'
 const cli = join(root, 'dist/cli/main.js')
+const ACQUAINTANCE_MS = 5000
 const TICKS_PER_SEC = 100
 
 const { values, positionals } = parseArgs({
@@ -62,6 +63,8 @@ async function measure() {
     const lines = reader(order.stdout)
     await lines.next()
     await settled(n)
+    // Agents that have just met still get acquainted; an operator's have been running for long.
+    await new Promise((resolve) => setTimeout(resolve, ACQUAINTANCE_MS))
     if (values.warm) await warmUp(directory)
     const before = { cpu: agents.map(cpuOf), sent: counters(), machine: machineCpu() }
     order.stdin.write('go\n')
