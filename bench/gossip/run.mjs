@@ -273,7 +273,14 @@ function rssMb(pid) {
 
 /** Datagrams get lost, streams don't. */
 function dropPackets(share) {
-  const rule = `table inet bench { chain in { type filter hook input priority 0\n meta l4proto udp numgen random mod 1000 < ${Math.round(share * 1000)} drop\n } }`
+  const rule = [
+    'table inet bench {',
+    'chain in {',
+    'type filter hook input priority 0',
+    `meta l4proto udp numgen random mod 1000 < ${Math.round(share * 1000)} drop`,
+    '}',
+    '}',
+  ].join('\n')
   const { status, stderr } = spawnSync('nft', ['-f', '-'], { input: rule, encoding: 'utf8' })
   if (status !== 0) throw new Error(`nft: ${stderr}`)
 }
