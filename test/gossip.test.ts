@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { createSocket } from 'node:dgram'
 import { connect } from 'node:net'
 import { randomBytes } from 'node:crypto'
+import { mkdir } from 'node:fs/promises'
 import path from 'node:path'
 import { test } from 'node:test'
 import type { MemberVerdict } from '#src/agent/http/gossip-api.js'
@@ -209,6 +210,22 @@ test('keys are changed while a member is stopped', async (t) => {
     }
     return Object.values(report.primaryKeys ?? {}).includes(4)
   })
+})
+
+test('changed keys that cannot be written are used, and an operator is told', async (t) => {
+  const cluster = await Cluster.open(t)
+  const base64 = (): Buffer => Buffer.from(`${randomBytes(32).toString('base64')}\n`)
+  const keyFile = await cluster.file('keyring', base64())
+  await mkdir(`${keyFile}.new`) // where the changed keys are written first
+  const agent = await cluster.start('n1', { flags: ['--gossip-key-file', keyFile] })
+  const installed = await agent.cli('keys', 'install', await cluster.file('fresh', base64()))
+  assert.equal(installed.code, 0, installed.stderr)
+  await until('the log tells of it', () =>
+    agent.log.some(({ msg, path: file }) => msg.startsWith('the changed keys of gossip cannot be written') && file === keyFile),
+  )
+  const report = JSON.parse((await agent.cli('keys', 'list', '--json')).stdout) as { keys: Record<string, number> }
+  assert.equal(Object.keys(report.keys).length, 2)
+  assert.ok(agent.isRunning)
 })
 
 test('a member with the right label that floods: memory and CPU stay bounded, the cluster stays', async (t) => {

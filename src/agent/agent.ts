@@ -25,9 +25,7 @@ import type { HttpServer } from './http/server.ts'
 import { roomLogger } from './log.ts'
 import type { Logger } from './log.ts'
 import { createMetrics } from './metrics.ts'
-import { readAuthKey } from './serf-rpc/auth-key.ts'
 import type { LogRing } from './serf-rpc/log-tap.ts'
-import { startSerfRpc } from './serf-rpc/server.ts'
 import type { SerfRpcServer } from './serf-rpc/server.ts'
 import type { Metrics } from './metrics.ts'
 
@@ -310,6 +308,8 @@ class RunningAgent implements Agent {
     const { config, onLeave } = this.#options
     const address = parseListenAddress(config.serfRpc)
     if (address === undefined) return
+    // Few nodes are asked to: the others need not load it.
+    const [{ readAuthKey }, { startSerfRpc }] = await Promise.all([import('./serf-rpc/auth-key.ts'), import('./serf-rpc/server.ts')])
     const log = this.#log('serf-rpc')
     this.#serfRpc = await startSerfRpc({
       ...address,

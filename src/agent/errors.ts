@@ -624,6 +624,13 @@ export function explainErrno(errno: string): string {
   return text === undefined ? errno : `${text} (${errno})`
 }
 
+/** What an error of the system says, in words where its code has some. */
+export function explainError(error: unknown): string {
+  const errno = errnoOf(error)
+  if (errno !== undefined) return explainErrno(errno)
+  return error instanceof Error ? error.message : String(error)
+}
+
 /** The names of the placeholders of a message template, each once, in order. */
 export function placeholders(template: string): string[] {
   return [...new Set([...template.matchAll(/\{(\w+)\}/g)].map((match) => match[1] ?? ''))]

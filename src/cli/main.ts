@@ -23,6 +23,8 @@ async function main(argv: string[]): Promise<void> {
     await program.parseAsync(argv)
   } catch (error) {
     process.exitCode = await report(error, argv.includes('--json'))
+    // A node that could not start ends, whatever of it has not: nobody would know that it still holds its ports and its directory.
+    if (argv[2] === 'agent') process.exit()
   }
 }
 

@@ -3,7 +3,7 @@
 import { readFile } from 'node:fs/promises'
 import { homedir, hostname, networkInterfaces } from 'node:os'
 import { resolve } from 'node:path'
-import { errnoOf, explainErrno, fail } from '../errors.ts'
+import { explainError, fail } from '../errors.ts'
 import { resolveConfig } from './resolve.ts'
 import type { RawValue } from './kinds.ts'
 import type { HostFacts, ResolvedConfig } from './resolve.ts'
@@ -45,8 +45,7 @@ async function readText(path: string): Promise<string> {
   try {
     bytes = await readFile(path)
   } catch (error) {
-    const errno = errnoOf(error)
-    throw fail('config-unreadable', { path, reason: errno === undefined ? String(error) : explainErrno(errno) }, error)
+    throw fail('config-unreadable', { path, reason: explainError(error) }, error)
   }
   if (bytes.length > MAX_FILE_BYTES) throw fail('config-unreadable', { path, reason: `it has more than ${MAX_FILE_BYTES} bytes` })
   try {

@@ -3,7 +3,8 @@
  */
 import { EventEmitter, once } from 'node:events'
 import { Worker } from 'node:worker_threads'
-import { asPolycastError, deserialiseError, fail, serialiseError, type PolycastError } from '../errors.ts'
+import { deserialiseError, fail, serialiseError, type PolycastError } from '../errors.ts'
+import { WorkerThread } from '../worker-thread.ts'
 import type {
   Caller,
   ContentInfo,
@@ -15,7 +16,7 @@ import type {
   Transfer,
   TransferProgress,
 } from './data-plane.ts'
-import type { CompletedTransfer, FromWorker, ToWorker, WorkerMethod, WorkerMethods, WorkerOptions } from './worker-protocol.ts'
+import type { CompletedTransfer, DataPlaneEvent, ToWorker, WorkerMethods, WorkerOptions } from './worker-protocol.ts'
 
 export interface StartOptions {
   readonly worker: WorkerOptions
@@ -33,39 +34,15 @@ type Handler = (params: unknown, from: Caller) => Promise<unknown>
 
 /** Starts the data plane; rejects with what keeps it from starting (`data-dir-locked`, `address-in-use`, …). */
 export async function startDataPlane(options: StartOptions): Promise<DataPlane> {
-  const worker = new Worker(new URL('./worker.js', import.meta.url), {
-    name: 'data',
-    workerData: options.worker,
-    resourceLimits: { maxYoungGenerationSizeMb: Math.max(1, Math.round((3 * options.semiSpaceBytes) / 2 ** 20)) },
-  })
-  const swarmPort = await started(worker).catch(async (error: unknown) => {
-    await worker.terminate()
-    throw error
-  })
-  return new WorkerDataPlane(worker, swarmPort, options)
-}
-
-/** Resolves with the swarm port once the worker is ready. */
-function started(worker: Worker): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const onError = (error: unknown): void => reject(asPolycastError(error))
-    const onMessage = (message: FromWorker): void => {
-      if (message.type !== 'ready' && message.type !== 'failed') return
-      worker.off('error', onError)
-      worker.off('message', onMessage)
-      if (message.type === 'ready') resolve(message.swarmPort)
-      else reject(deserialiseError(message.error))
-    }
-    worker.on('error', onError)
-    worker.on('message', onMessage)
-  })
+  const dataPlane = new WorkerDataPlane(options)
+  await dataPlane.start()
+  return dataPlane
 }
 
 class WorkerDataPlane implements DataPlane {
-  readonly swarmPort: number
-  readonly #worker: Worker
+  swarmPort = 0
+  readonly #thread: WorkerThread<WorkerMethods, { readonly swarmPort: number }, DataPlaneEvent>
   readonly #options: StartOptions
-  readonly #calls: Map<number, { resolve: (result: never) => void; reject: (error: PolycastError) => void }> = new Map()
   readonly #publishes: Map<
     number,
     { resolve: (sealed: { contentId: string; totalBytes: number }) => void; reject: (error: PolycastError) => void }
@@ -77,15 +54,23 @@ class WorkerDataPlane implements DataPlane {
   readonly #declared: EventEmitter = new EventEmitter()
   readonly #startedAt: number = performance.now()
   #nextId = 1
-  #isClosed = false
 
-  constructor(worker: Worker, swarmPort: number, options: StartOptions) {
-    this.#worker = worker
-    this.swarmPort = swarmPort
+  constructor(options: StartOptions) {
     this.#options = options
-    worker.on('message', (message: FromWorker) => this.#receive(message))
-    worker.on('error', (error) => this.#crashed(asPolycastError(error)))
-    worker.on('exit', (code) => this.#crashed(fail('internal', { reason: `the data worker ended with code ${code}` })))
+    const worker = new Worker(new URL('./worker.js', import.meta.url), {
+      name: 'data',
+      workerData: options.worker,
+      resourceLimits: { maxYoungGenerationSizeMb: Math.max(1, Math.round((3 * options.semiSpaceBytes) / 2 ** 20)) },
+    })
+    this.#thread = new WorkerThread(worker, {
+      name: 'data',
+      onEvent: (event) => this.#receive(event),
+      onCrash: (error) => this.#crashed(error),
+    })
+  }
+
+  async start(): Promise<void> {
+    this.swarmPort = (await this.#thread.ready).swarmPort
   }
 
   async publish(input: PublishInput, options: { name?: string }): Promise<PublishedContent> {
@@ -96,7 +81,7 @@ class WorkerDataPlane implements DataPlane {
     // Who does not ask how it ended is not to bring the agent down by that.
     sealed.catch(() => undefined)
     try {
-      const ticket = await this.#call('publish', { input, publishId, ...options })
+      const ticket = await this.#thread.call('publish', { input, publishId, ...options })
       return { ticket, sealed }
     } catch (error) {
       this.#publishes.delete(publishId)
@@ -108,7 +93,9 @@ class WorkerDataPlane implements DataPlane {
     const transferId = this.#nextId++
     const listeners = new Set<(progress: TransferProgress) => void>()
     this.#transfers.set(transferId, listeners)
-    const done: Promise<CompletedTransfer> = this.#call('fetch', { ticket, transferId }).finally(() => this.#transfers.delete(transferId))
+    const done: Promise<CompletedTransfer> = this.#thread
+      .call('fetch', { ticket, transferId })
+      .finally(() => this.#transfers.delete(transferId))
     done.catch(() => undefined)
     return {
       done,
@@ -116,59 +103,64 @@ class WorkerDataPlane implements DataPlane {
         listeners.add(listener)
         return () => listeners.delete(listener)
       },
-      cancel: () => void this.#call('cancelFetch', { transferId }).catch(() => undefined),
+      cancel: () => void this.#thread.call('cancelFetch', { transferId }).catch(() => undefined),
     }
   }
 
   watchSwarm(swarmId: string, listener: (progress: { sentBytes: number; peers: SwarmPeerProgress[] }) => void): () => void {
     const watchId = this.#nextId++
     this.#watches.set(watchId, listener)
-    void this.#call('watchSwarm', { swarmId, watchId }).catch(() => undefined)
+    void this.#thread.call('watchSwarm', { swarmId, watchId }).catch(() => undefined)
     return () => {
       this.#watches.delete(watchId)
-      void this.#call('unwatchSwarm', { watchId }).catch(() => undefined)
+      void this.#thread.call('unwatchSwarm', { watchId }).catch(() => undefined)
     }
   }
 
   output(contentId: string, dest: string, options: { allowHardLink?: boolean; overwrite?: boolean }): Promise<{ method: string }> {
-    return this.#call('output', { contentId, dest, allowHardLink: options.allowHardLink === true, overwrite: options.overwrite === true })
+    return this.#thread.call('output', {
+      contentId,
+      dest,
+      allowHardLink: options.allowHardLink === true,
+      overwrite: options.overwrite === true,
+    })
   }
 
   contents(): Promise<ContentInfo[]> {
-    return this.#call('contents', null)
+    return this.#thread.call('contents', null)
   }
 
   content(id: string): Promise<ContentInfo | undefined> {
-    return this.#call('content', { id })
+    return this.#thread.call('content', { id })
   }
 
   pin(id: string): Promise<void> {
-    return this.#call('pin', { id })
+    return this.#thread.call('pin', { id })
   }
 
   unpin(id: string): Promise<void> {
-    return this.#call('unpin', { id })
+    return this.#thread.call('unpin', { id })
   }
 
   remove(id: string, options: { force?: boolean } = {}): Promise<void> {
-    return this.#call('remove', { id, force: options.force === true })
+    return this.#thread.call('remove', { id, force: options.force === true })
   }
 
   gc(): Promise<{ removed: number; bytes: number }> {
-    return this.#call('gc', null)
+    return this.#thread.call('gc', null)
   }
 
   verify(id: string): Promise<{ chunks: number; bad: number[] }> {
-    return this.#call('verify', { id })
+    return this.#thread.call('verify', { id })
   }
 
   async call(address: string, method: string, params: unknown, options: { timeoutMs: number; signal?: AbortSignal }): Promise<unknown> {
     const callId = this.#nextId++
-    const abort = (): void => void this.#call('cancelCall', { callId }).catch(() => undefined)
+    const abort = (): void => void this.#thread.call('cancelCall', { callId }).catch(() => undefined)
     options.signal?.throwIfAborted()
     options.signal?.addEventListener('abort', abort, { once: true })
     try {
-      return await this.#call('call', { address, method, params, timeoutMs: options.timeoutMs, callId })
+      return await this.#thread.call('call', { address, method, params, timeoutMs: options.timeoutMs, callId })
     } finally {
       options.signal?.removeEventListener('abort', abort)
     }
@@ -180,39 +172,15 @@ class WorkerDataPlane implements DataPlane {
   }
 
   stats(): Promise<Record<string, number>> {
-    return this.#call('stats', null)
+    return this.#thread.call('stats', null)
   }
 
-  async close(): Promise<void> {
-    if (this.#isClosed) return
-    await this.#call('close', null)
-    this.#isClosed = true
-    await this.#worker.terminate()
+  close(): Promise<void> {
+    return this.#thread.close()
   }
 
-  #call<Method extends WorkerMethod>(method: Method, params: WorkerMethods[Method]['params']): Promise<WorkerMethods[Method]['result']> {
-    if (this.#isClosed) return Promise.reject(fail('shutting-down', {}))
-    const id = this.#nextId++
-    return new Promise((resolve, reject) => {
-      this.#calls.set(id, { resolve, reject })
-      this.#post({ type: 'call', id, method, params })
-    })
-  }
-
-  #post(message: ToWorker): void {
-    this.#worker.postMessage(message)
-  }
-
-  #receive(message: FromWorker): void {
+  #receive(message: DataPlaneEvent): void {
     switch (message.type) {
-      case 'result':
-        this.#calls.get(message.id)?.resolve(message.result as never)
-        this.#calls.delete(message.id)
-        return
-      case 'error':
-        this.#calls.get(message.id)?.reject(deserialiseError(message.error))
-        this.#calls.delete(message.id)
-        return
       case 'sealed':
         this.#publishes.get(message.publishId)?.resolve({ contentId: message.contentId, totalBytes: message.totalBytes })
         this.#publishes.delete(message.publishId)
@@ -233,9 +201,6 @@ class WorkerDataPlane implements DataPlane {
       case 'log':
         this.#options.log(message.level, message.message, message.fields)
         return
-      case 'ready':
-      case 'failed':
-        return
     }
   }
 
@@ -243,9 +208,9 @@ class WorkerDataPlane implements DataPlane {
     try {
       const handler = this.#handlers.get(method) ?? (await this.#handlerSoon(method))
       if (handler === undefined) throw fail('bad-request', { reason: `this node has no method ${method}` })
-      this.#post({ type: 'answer', id, result: await handler(params, from) })
+      this.#thread.post({ type: 'answer', id, result: await handler(params, from) } satisfies ToWorker)
     } catch (error) {
-      this.#post({ type: 'answer', id, result: null, error: serialiseError(error) })
+      this.#thread.post({ type: 'answer', id, result: null, error: serialiseError(error) } satisfies ToWorker)
     }
   }
 
@@ -257,9 +222,7 @@ class WorkerDataPlane implements DataPlane {
   }
 
   #crashed(error: PolycastError): void {
-    if (this.#isClosed) return
-    this.#isClosed = true
-    for (const { reject } of [...this.#calls.values(), ...this.#publishes.values()]) reject(error)
+    for (const { reject } of this.#publishes.values()) reject(error)
     this.#options.onCrash(error)
   }
 }

@@ -3,6 +3,7 @@
  * events. Plain values only, for they are copied from thread to thread.
  */
 import type { ErrorBody } from '../errors.ts'
+import type { FromAnyWorker, WorkerCall } from '../worker-thread.ts'
 import type { Caller, ContentInfo, PublishInput, SwarmPeerProgress, Ticket, TransferProgress } from './data-plane.ts'
 
 /** What the worker has to know from the start. */
@@ -64,15 +65,13 @@ export interface WorkerMethods {
 export type WorkerMethod = keyof WorkerMethods
 
 export type ToWorker =
-  | { readonly type: 'call'; readonly id: number; readonly method: WorkerMethod; readonly params: unknown }
+  | WorkerCall<WorkerMethod>
   /** The main thread's answer to an event `incoming-call`. */
   | { readonly type: 'answer'; readonly id: number; readonly result: unknown; readonly error?: ErrorBody }
 
-export type FromWorker =
-  | { readonly type: 'ready'; readonly swarmPort: number }
-  | { readonly type: 'failed'; readonly error: ErrorBody }
-  | { readonly type: 'result'; readonly id: number; readonly result: unknown }
-  | { readonly type: 'error'; readonly id: number; readonly error: ErrorBody }
+export type FromWorker = FromAnyWorker<{ readonly swarmPort: number }> | DataPlaneEvent
+
+export type DataPlaneEvent =
   | { readonly type: 'sealed'; readonly publishId: number; readonly contentId: string; readonly totalBytes: number }
   | { readonly type: 'publish-failed'; readonly publishId: number; readonly error: ErrorBody }
   | { readonly type: 'progress'; readonly transferId: number; readonly progress: TransferProgress }

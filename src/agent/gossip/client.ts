@@ -4,9 +4,12 @@
  */
 import { Worker } from 'node:worker_threads'
 import { systemClock } from '../clock.ts'
-import { asPolycastError, deserialiseError, fail, type PolycastError } from '../errors.ts'
+import { asPolycastError, fail, type PolycastError } from '../errors.ts'
+import { Listeners } from '../listeners.ts'
 import type { Member } from '../membership/member.ts'
 import { tagsProblem } from '../membership/member.ts'
+import { WorkerThread } from '../worker-thread.ts'
+import { POLYCAST_TAG } from '../../core/gossip/polycast-tag.ts'
 import type { Coordinate } from '../../core/gossip/serf-messages.ts'
 import type { Verdict } from '../../core/gossip/verdict.ts'
 import type {
@@ -26,7 +29,7 @@ import type {
 import { asMember } from './gossip-member.ts'
 import { Joiner } from './joiner.ts'
 import { changeKeys } from './keys.ts'
-import type { FromGossipWorker, GossipMethod, GossipMethods, GossipWorkerOptions, JoinOutcome, ToGossipWorker } from './worker-protocol.ts'
+import type { GossipMethod, GossipMethods, GossipReady, GossipWorkerEvent, GossipWorkerOptions, JoinOutcome } from './worker-protocol.ts'
 
 export interface StartGossipOptions {
   readonly worker: GossipWorkerOptions
@@ -39,24 +42,9 @@ export interface StartGossipOptions {
 
 const RECHECK_MS = 30_000
 
-/** Calls back all of a kind; each can be taken out again. */
-class Listeners<T> {
-  readonly #listeners: Set<(value: T) => void> = new Set()
-
-  add(listener: (value: T) => void): () => void {
-    this.#listeners.add(listener)
-    return () => this.#listeners.delete(listener)
-  }
-
-  call(value: T): void {
-    for (const listener of this.#listeners) listener(value)
-  }
-}
-
 /** Gossip of one node, as its main thread has it. */
 export class GossipClient implements Gossip {
   readonly #options: StartGossipOptions
-  readonly #calls: Map<number, { resolve: (result: never) => void; reject: (error: PolycastError) => void }> = new Map()
   readonly #replies: Map<number, (reply: QueryReply) => void> = new Map()
   readonly #members: Map<string, GossipMember> = new Map()
   readonly #memberEvents: Listeners<MemberEvent> = new Listeners()
@@ -66,11 +54,10 @@ export class GossipClient implements Gossip {
   readonly #queries: Listeners<IncomingQuery> = new Listeners()
   readonly #states: Listeners<StateChange> = new Listeners()
   readonly #joiner: Joiner
-  #worker: Worker | undefined
-  #started: { resolve: (port: number) => void; reject: (error: PolycastError) => void } | undefined
-  #nextId = 1
+  /** Undefined before the start. */
+  #thread: WorkerThread<GossipMethods, GossipReady, GossipWorkerEvent> | undefined
+  #nextQuery = 1
   #hasLeft = false
-  #isClosed = false
 
   constructor(options: StartGossipOptions) {
     this.#options = options
@@ -79,7 +66,7 @@ export class GossipClient implements Gossip {
       name,
       address: advertise,
       port,
-      tags: { ...tags, polycast: String(options.worker.swarmPort) },
+      tags: { ...tags, [POLYCAST_TAG]: String(options.worker.swarmPort) },
       status: 'alive',
       isSuspect: false,
       incarnation: 1,
@@ -132,14 +119,15 @@ export class GossipClient implements Gossip {
       // What it holds is the table of members, which is old; what it makes anew is small and short-lived.
       resourceLimits: { maxYoungGenerationSizeMb: 2 },
     })
-    this.#worker = worker
-    worker.on('message', (message: FromGossipWorker) => this.#receive(message))
-    worker.on('error', (error) => this.#crashed(asPolycastError(error)))
-    worker.on('exit', (code) => this.#crashed(fail('internal', { reason: `the gossip worker ended with code ${code}` })))
-    const gossipPort = await new Promise<number>((resolve, reject) => {
-      this.#started = { resolve, reject }
+    this.#thread = new WorkerThread(worker, {
+      name: 'gossip',
+      onEvent: (event) => this.#receive(event),
+      onCrash: (error) => this.#crashed(error),
     })
-    return { gossipPort }
+    const { port, self, rejoin } = await this.#thread.ready
+    this.#members.set(self.name, self)
+    if (rejoin.length > 0) void this.#rejoin(rejoin)
+    return { gossipPort: port }
   }
 
   async join(addresses: readonly string[]): Promise<number> {
@@ -153,19 +141,17 @@ export class GossipClient implements Gossip {
   }
 
   async leave(): Promise<void> {
-    if (this.#worker === undefined || this.#isClosed || this.#hasLeft) return this.close()
-    this.#hasLeft = true
     this.#joiner.stop()
-    await this.#call('leave', null)
+    if (this.#thread?.isRunning === true && !this.#hasLeft) {
+      this.#hasLeft = true
+      await this.#thread.call('leave', null)
+    }
     await this.close()
   }
 
   async close(): Promise<void> {
     this.#joiner.stop()
-    if (this.#worker === undefined || this.#isClosed) return
-    await this.#call('close', null)
-    this.#isClosed = true
-    await this.#worker.terminate()
+    await this.#thread?.close()
   }
 
   async setTags(tags: Readonly<Record<string, string>>): Promise<void> {
@@ -201,7 +187,7 @@ export class GossipClient implements Gossip {
     onReply: (reply: QueryReply) => void,
     signal?: AbortSignal,
   ): Promise<{ acks: number; responses: number }> {
-    const queryId = this.#nextId++
+    const queryId = this.#nextQuery++
     let acks = 0
     let responses = 0
     this.#replies.set(queryId, (reply) => {
@@ -278,33 +264,11 @@ export class GossipClient implements Gossip {
   }
 
   #call<Method extends GossipMethod>(method: Method, params: GossipMethods[Method]['params']): Promise<GossipMethods[Method]['result']> {
-    const worker = this.#worker
-    if (worker === undefined || this.#isClosed) return Promise.reject(fail('shutting-down', {}))
-    const id = this.#nextId++
-    return new Promise((resolve, reject) => {
-      this.#calls.set(id, { resolve, reject })
-      worker.postMessage({ type: 'call', id, method, params } satisfies ToGossipWorker)
-    })
+    return this.#thread === undefined ? Promise.reject(fail('shutting-down', {})) : this.#thread.call(method, params)
   }
 
-  #receive(message: FromGossipWorker): void {
+  #receive(message: GossipWorkerEvent): void {
     switch (message.type) {
-      case 'ready':
-        this.#members.set(message.self.name, message.self)
-        this.#started?.resolve(message.port)
-        if (message.rejoin.length > 0) void this.#rejoin(message.rejoin)
-        return
-      case 'failed':
-        this.#started?.reject(deserialiseError(message.error))
-        return
-      case 'result':
-        this.#calls.get(message.id)?.resolve(message.result as never)
-        this.#calls.delete(message.id)
-        return
-      case 'error':
-        this.#calls.get(message.id)?.reject(deserialiseError(message.error))
-        this.#calls.delete(message.id)
-        return
       case 'self':
         this.#members.set(message.self.name, message.self)
         return
@@ -343,11 +307,7 @@ export class GossipClient implements Gossip {
   }
 
   #crashed(error: PolycastError): void {
-    if (this.#isClosed) return
-    this.#isClosed = true
     this.#joiner.stop()
-    this.#started?.reject(error)
-    for (const { reject } of this.#calls.values()) reject(error)
     this.#options.onCrash(error)
   }
 }

@@ -10,7 +10,7 @@
  */
 import { decodeSerfMessage, encodeSerfMessage } from '../../core/gossip/serf-codec.ts'
 import { unreadableCause } from '../../core/gossip/unreadable.ts'
-import { isPolycast } from '../../core/gossip/gossip-machine.ts'
+import { isPolycast } from '../../core/gossip/polycast-tag.ts'
 import type { Endpoint, PacketMessage, PingSource } from '../../core/gossip/messages.ts'
 import type { SerfMember } from '../../core/gossip/serf/serf-types.ts'
 import { utf8Decode, utf8Encode } from '../../core/lib/bytes.ts'

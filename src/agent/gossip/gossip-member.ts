@@ -1,5 +1,5 @@
 /** Members of the machine as the rest of the agent sees them. */
-import { POLYCAST_TAG } from '../../core/gossip/gossip-machine.ts'
+import { POLYCAST_TAG } from '../../core/gossip/polycast-tag.ts'
 import type { SerfMember } from '../../core/gossip/serf/serf-types.ts'
 import type { Member } from '../membership/member.ts'
 import type { GossipMember } from './gossip.ts'

@@ -5,6 +5,7 @@
 import { randomBytes } from 'node:crypto'
 import { lookup } from 'node:dns/promises'
 import { GossipMachine, type GossipInput, type GossipOutput } from '../../core/gossip/gossip-machine.ts'
+import { POLYCAST_TAG } from '../../core/gossip/polycast-tag.ts'
 import type { Framing } from '../../core/gossip/framing.ts'
 import { sameEndpoint } from '../../core/gossip/endpoint.ts'
 import { Keyring } from '../../core/gossip/keyring.ts'
@@ -16,7 +17,7 @@ import { assert } from '../../core/lib/assert.ts'
 import { utf8Encode } from '../../core/lib/bytes.ts'
 import { Random } from '../../core/lib/random.ts'
 import { formatAddress, parseAddress } from '../addresses.ts'
-import { fail } from '../errors.ts'
+import { explainError, fail, fromErrno } from '../errors.ts'
 import { aesGcm, randomNonce } from './cipher.ts'
 import { Doctor, DOCTOR_QUERY, type AnsweredQuery } from './doctor.ts'
 import { GossipClock } from './gossip-clock.ts'
@@ -87,7 +88,11 @@ export class GossipNode {
     this.#snapshot =
       options.snapshotFile === undefined
         ? undefined
-        : new SnapshotFile(options.snapshotFile, (error) => this.#log('warn', 'the snapshot of the members fails', { err: error.message }))
+        : new SnapshotFile(options.snapshotFile, (error) =>
+            this.#log('warn', 'the members cannot be noted for the next start, which will need an address to join', {
+              reason: explainError(error),
+            }),
+          )
     this.#sockets = new GossipSockets({
       bind: options.bind,
       port: options.port,
@@ -115,7 +120,7 @@ export class GossipNode {
     })
   }
 
-  /** Listens and begins. Rejects with `address-in-use` or `address-unusable`. */
+  /** Listens and begins. Rejects with `address-in-use`, `address-unusable` or `data-dir-unusable`. */
   async start(): Promise<void> {
     const { advertise, name, profile, swarmPort, tags, reconnectTimeoutMs, tombstoneTimeoutMs } = this.#options
     const port = await this.#sockets.start()
@@ -130,7 +135,7 @@ export class GossipNode {
         versions: VERSIONS,
         profile: profileOf(profile),
         random: new Random(randomBytes(16).toString('hex')),
-        generation: nextGeneration(this.#options.generationFile, Date.now()),
+        generation: this.#generation(),
         wallClockMs: Date.now(),
         messageBytes: (message) => this.#sockets.messageBytes(message),
         packetBytes: this.#sockets.packetRoom,
@@ -144,6 +149,33 @@ export class GossipNode {
     const rejoin = this.#machine.serf.rejoinEndpoints().map((endpoint) => textOf(endpoint))
     this.#post({ type: 'ready', port, self: this.#member(this.#machine.serf.self()), rejoin })
     this.#settle()
+  }
+
+  #generation(): number {
+    const { generationFile } = this.#options
+    try {
+      return nextGeneration(generationFile, Date.now())
+    } catch (error) {
+      throw fromErrno(error, { doing: 'data-dir', path: generationFile })
+    }
+  }
+
+  /** What is done to the keys counts from now on, whether it can be kept or not: without a word, the next start would be without it. */
+  #keepKeys(operation: string): void {
+    const { keyFile } = this.#options
+    this.#log('info', 'the keys of gossip were changed', { operation })
+    try {
+      if (keyFile !== undefined && this.#keyring !== undefined) writeKeyFile(keyFile, this.#keyring.keys)
+    } catch (error) {
+      this.#log(
+        'warn',
+        'the changed keys of gossip cannot be written: change the file by hand, or this node is locked out at its next start',
+        {
+          path: keyFile,
+          reason: explainError(error),
+        },
+      )
+    }
   }
 
   async handle<Method extends GossipMethod>(method: Method, params: GossipMethods[Method]['params']): Promise<unknown> {
@@ -259,8 +291,7 @@ export class GossipNode {
         return this.#post({ type: 'state', change: { node, key, value, generation, version } })
       }
       case 'key-change':
-        if (this.#options.keyFile !== undefined && this.#keyring !== undefined) writeKeyFile(this.#options.keyFile, this.#keyring.keys)
-        return this.#log('info', 'the keys of gossip were changed', { operation: output.operation })
+        return this.#keepKeys(output.operation)
       case 'conflict-lost':
         return this.#post({ type: 'conflict-lost', address: this.#claimant, reason: output.reason })
       case 'exchanged':
@@ -454,7 +485,7 @@ function profileOf(name: GossipWorkerOptions['profile']): GossipProfile {
 }
 
 function tagsOf(tags: Readonly<Record<string, string>>, swarmPort: number): ReadonlyMap<string, string> {
-  return new Map([...Object.entries(tags), ['polycast', String(swarmPort)]])
+  return new Map([...Object.entries(tags), [POLYCAST_TAG, String(swarmPort)]])
 }
 
 function textOf({ address, port }: Endpoint): string {

@@ -18,7 +18,7 @@ import { unreadableCause, type UnreadableCause } from '../../core/gossip/unreada
 import { concatBytes } from '../../core/lib/bytes.ts'
 import { isWireError } from '../../core/wire/wire-error.ts'
 import { formatAddress, isUnspecified } from '../addresses.ts'
-import { fromErrno } from '../errors.ts'
+import { explainError, fromErrno } from '../errors.ts'
 import type { StreamObservation } from './diagnosis.ts'
 import { ipBytes, ipText } from './ip-bytes.ts'
 
@@ -202,7 +202,7 @@ export class GossipSockets {
       socket.on('error', (error: NodeJS.ErrnoException) => {
         const isRefused = error.code === 'ECONNREFUSED'
         const isReset = error.code === 'ECONNRESET' || error.code === 'EPIPE'
-        end(isRefused ? 'refused' : isReset ? 'closed' : error.code === 'ETIMEDOUT' ? 'silent' : 'unreachable', error.message)
+        end(isRefused ? 'refused' : isReset ? 'closed' : error.code === 'ETIMEDOUT' ? 'silent' : 'unreachable', explainError(error))
       })
       socket.on('close', () => end('closed', ''))
     })
@@ -259,7 +259,7 @@ export class GossipSockets {
       this.counters.packetsSent++
       this.counters.packetBytesSent += packet.length
       this.#packets?.send(packet, to.port, this.#host(to), (error) => {
-        if (error !== null && !this.#isClosed) this.#options.onInput({ type: 'send-failed', to, reason: error.message })
+        if (error !== null && !this.#isClosed) this.#options.onInput({ type: 'send-failed', to, reason: explainError(error) })
       })
     }
   }
@@ -369,7 +369,7 @@ export class GossipSockets {
     this.#streamsOut++
     const socket = connect({ host: this.#host(to), port: to.port })
     this.#watch(socket, () => this.#streamsOut--)
-    socket.on('error', (error: NodeJS.ErrnoException) => failed(error.message, error.code === 'ECONNREFUSED'))
+    socket.on('error', (error: NodeJS.ErrnoException) => failed(explainError(error), error.code === 'ECONNREFUSED'))
     const bytes = composeStream(message, this.#options.framing, true)
     this.counters.streamBytesSent += bytes.length
     socket.write(bytes)

@@ -5,7 +5,7 @@
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { isKey, MAX_KEYS } from '../../core/gossip/keyring.ts'
-import { fail } from '../errors.ts'
+import { explainError, fail } from '../errors.ts'
 
 /** The keys of a file. Throws `config-invalid` where it cannot be read, or holds no keys of 16, 24 or 32 bytes. */
 export function readKeyFile(path: string): Uint8Array[] {
@@ -15,7 +15,7 @@ export function readKeyFile(path: string): Uint8Array[] {
   try {
     text = readFileSync(path, 'utf8')
   } catch (error) {
-    throw problem((error as Error).message)
+    throw problem(explainError(error))
   }
   const keys = textsOf(text)?.map((line) => new Uint8Array(Buffer.from(line, 'base64')))
   if (keys === undefined || keys.length === 0) throw problem('it holds no keys; make one with: polycast keygen')

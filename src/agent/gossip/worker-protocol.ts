@@ -5,7 +5,7 @@
 import type { Coordinate, QueryFilter } from '../../core/gossip/serf-messages.ts'
 import type { ProfileName } from '../../core/gossip/profile.ts'
 import type { Verdict } from '../../core/gossip/verdict.ts'
-import type { ErrorBody } from '../errors.ts'
+import type { FromAnyWorker, WorkerCall } from '../worker-thread.ts'
 import type {
   DoctorReport,
   EventReport,
@@ -88,18 +88,18 @@ export interface GossipMethods {
 
 export type GossipMethod = keyof GossipMethods
 
-export interface ToGossipWorker {
-  readonly type: 'call'
-  readonly id: number
-  readonly method: GossipMethod
-  readonly params: unknown
+export type ToGossipWorker = WorkerCall<GossipMethod>
+
+/** What the worker says when it is ready: its port, itself, and who its snapshot says was there. */
+export interface GossipReady {
+  readonly port: number
+  readonly self: GossipMember
+  readonly rejoin: readonly string[]
 }
 
-export type FromGossipWorker =
-  | { readonly type: 'ready'; readonly port: number; readonly self: GossipMember; readonly rejoin: readonly string[] }
-  | { readonly type: 'failed'; readonly error: ErrorBody }
-  | { readonly type: 'result'; readonly id: number; readonly result: unknown }
-  | { readonly type: 'error'; readonly id: number; readonly error: ErrorBody }
+export type FromGossipWorker = FromAnyWorker<GossipReady> | GossipWorkerEvent
+
+export type GossipWorkerEvent =
   | { readonly type: 'member'; readonly event: MemberEvent }
   /** Of this node itself, without being an event: its incarnation, after it has contradicted somebody. */
   | { readonly type: 'self'; readonly self: GossipMember }

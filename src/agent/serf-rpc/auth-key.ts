@@ -1,6 +1,6 @@
 /** The file with the key that clients of Serf's RPC have to know: a file, because arguments are for everybody to see. */
 import { readFile } from 'node:fs/promises'
-import { errnoOf, explainErrno, fail } from '../errors.ts'
+import { explainError, fail } from '../errors.ts'
 
 const MAX_KEY_BYTES = 4096
 
@@ -12,7 +12,7 @@ export async function readAuthKey(path: string): Promise<string> {
   try {
     text = await readFile(path, 'utf8')
   } catch (error) {
-    throw refuse(explainErrno(errnoOf(error) ?? String(error)))
+    throw refuse(explainError(error))
   }
   const key = text.trim()
   if (key === '') throw refuse('it is empty, and a key that everybody has is none')

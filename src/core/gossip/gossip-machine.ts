@@ -12,13 +12,11 @@
 import { concatBytes } from '../lib/bytes.ts'
 import { BroadcastMachine } from './broadcast/broadcast-machine.ts'
 import type { BroadcastOutput } from './broadcast/broadcast-types.ts'
+import { isPolycast } from './polycast-tag.ts'
 import { SerfMachine } from './serf/serf.ts'
 import type { SerfInput, SerfMember, SerfOptions, SerfOutput } from './serf/serf-types.ts'
 import { StateMachine } from './state/state-machine.ts'
 import type { StateOutput } from './state/state-types.ts'
-
-/** The tag by which a member is known to be a Polycast node; its value is the swarm port. */
-export const POLYCAST_TAG = 'polycast'
 
 const EXTENSION = 0x50
 const PART_STATE = 1
@@ -64,11 +62,6 @@ export interface GossipOptions extends Omit<SerfOptions, 'isPolycast'> {
   readonly generation: number
   /** Milliseconds since 1970 at the start. */
   readonly wallClockMs: number
-}
-
-/** Whether a member speaks more than Serf. */
-export function isPolycast(member: { readonly tags: ReadonlyMap<string, string> }): boolean {
-  return member.tags.has(POLYCAST_TAG)
 }
 
 export class GossipMachine {

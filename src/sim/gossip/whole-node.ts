@@ -2,7 +2,8 @@
  * The node that ships, `GossipMachine` with all its layers, as the simulator drives it: what it says of members is told as `SwimMachine` tells
  * it, so that the checks of membership hold for it too, and events and keys of state come on top.
  */
-import { GossipMachine, POLYCAST_TAG, type GossipOutput } from '../../core/gossip/gossip-machine.ts'
+import { GossipMachine, type GossipOutput } from '../../core/gossip/gossip-machine.ts'
+import { POLYCAST_TAG } from '../../core/gossip/polycast-tag.ts'
 import type { Endpoint, MemberState } from '../../core/gossip/messages.ts'
 import { decodeTags, encodeTags } from '../../core/gossip/serf-codec.ts'
 import type { SerfMember } from '../../core/gossip/serf/serf-types.ts'

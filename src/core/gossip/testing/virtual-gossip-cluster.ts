@@ -1,6 +1,7 @@
 /** `GossipMachine`s, with all their layers, on a virtual network, and the bytes that they send, as encoded. */
 import { Random } from '../../lib/random.ts'
-import { GossipMachine, POLYCAST_TAG, type GossipInput, type GossipOutput } from '../gossip-machine.ts'
+import { GossipMachine, type GossipInput, type GossipOutput } from '../gossip-machine.ts'
+import { POLYCAST_TAG } from '../polycast-tag.ts'
 import { encodePacketMessage } from '../memberlist-codec.ts'
 import type { PacketMessage } from '../messages.ts'
 import { composePacket, PART_OVERHEAD_BYTES } from '../packet.ts'
