@@ -10,7 +10,7 @@
  */
 import { assert } from '../core/lib/assert.ts'
 import { Random } from '../core/lib/random.ts'
-import { EventQueue } from './event-queue.ts'
+import { EventQueue } from '../core/lib/event-queue.ts'
 import { lossyRate, retransmission } from './tcp.ts'
 
 export interface HostOptions {

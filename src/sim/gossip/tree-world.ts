@@ -5,7 +5,7 @@
  */
 import { BroadcastMachine } from '../../core/gossip/broadcast/broadcast-machine.ts'
 import { Random } from '../../core/lib/random.ts'
-import { EventQueue } from '../event-queue.ts'
+import { EventQueue } from '../../core/lib/event-queue.ts'
 import { Links } from './links.ts'
 import { DEFAULT_LINKS } from './gossip-world.ts'
 

@@ -3,6 +3,7 @@
  * crash, and a membership that is told to all or to some. Light enough for ten thousand. The same seed gives the same run.
  */
 import { assert } from '../../lib/assert.ts'
+import { EventQueue } from '../../lib/event-queue.ts'
 import { Random } from '../../lib/random.ts'
 import { BroadcastMachine } from '../broadcast/broadcast-machine.ts'
 import type { BroadcastInput, BroadcastOutput, BroadcastSettings, BroadcastStats } from '../broadcast/broadcast-types.ts'
@@ -25,8 +26,6 @@ export interface Delivery {
 export type ReportOutput = Extract<BroadcastOutput, { type: 'report' }>
 
 interface Task {
-  readonly at: number
-  readonly order: number
   /** Who is woken, or gets a message. */
   readonly host: BroadcastHost
   readonly from: string
@@ -47,8 +46,7 @@ export class BroadcastCluster {
   sentMessages = 0
   readonly #random: Random
   readonly #settings: Partial<BroadcastSettings>
-  readonly #tasks: Task[] = []
-  #order = 0
+  readonly #agenda: EventQueue<Task> = new EventQueue()
   #lives = 0
 
   constructor(seed: number | string, settings: Partial<BroadcastSettings> = {}) {
@@ -111,11 +109,11 @@ export class BroadcastCluster {
 
   run(ms: number): void {
     const until = this.now + ms
-    while (this.#tasks.length > 0 && this.#tasks[0]!.at <= until) {
-      const { at, host, from, bytes } = this.#take()
-      this.now = at
+    while (this.#agenda.peekTime() <= until) {
+      this.now = this.#agenda.peekTime()
+      const { host, from, bytes } = this.#agenda.pop()!
       if (bytes !== undefined) this.#deliver(host, { type: 'message', from, bytes })
-      else if (host.wakeAt === at) this.#wake(host)
+      else if (host.wakeAt === this.now) this.#wake(host)
     }
     this.now = until
   }
@@ -145,7 +143,7 @@ export class BroadcastCluster {
     const deadline = host.machine.nextDeadline()
     if (deadline >= host.wakeAt) return
     host.wakeAt = Math.max(deadline, this.now)
-    this.#at(host.wakeAt, host, '', undefined)
+    this.#agenda.push(host.wakeAt, { host, from: '', bytes: undefined })
   }
 
   #carryOut(host: BroadcastHost, output: BroadcastOutput): void {
@@ -155,7 +153,11 @@ export class BroadcastCluster {
         const to = this.hosts.get(output.to)
         if (to === undefined || !this.isOpen(host.node, output.to)) return
         if (this.lossShare > 0 && this.#random.float() < this.lossShare) return
-        return this.#at(this.now + MIN_LATENCY_MS + this.#random.float() * LATENCY_SPREAD_MS, to, host.node, output.bytes)
+        return this.#agenda.push(this.now + MIN_LATENCY_MS + this.#random.float() * LATENCY_SPREAD_MS, {
+          host: to,
+          from: host.node,
+          bytes: output.bytes,
+        })
       }
       case 'deliver':
         return void this.deliveries.push({
@@ -171,41 +173,4 @@ export class BroadcastCluster {
         return void this.refused.push({ node: host.node, from: output.from, reason: output.reason })
     }
   }
-
-  // ---- time: a binary heap of tasks ----
-
-  #at(at: number, host: BroadcastHost, from: string, bytes: Uint8Array | undefined): void {
-    const task = { at, order: this.#order++, host, from, bytes }
-    const tasks = this.#tasks
-    let place = tasks.push(task) - 1
-    while (place > 0) {
-      const parent = (place - 1) >> 1
-      if (isBefore(tasks[parent]!, task)) break
-      tasks[place] = tasks[parent]!
-      place = parent
-    }
-    tasks[place] = task
-  }
-
-  #take(): Task {
-    const tasks = this.#tasks
-    const first = tasks[0]!
-    const last = tasks.pop()!
-    if (tasks.length === 0) return first
-    let place = 0
-    for (;;) {
-      let child = 2 * place + 1
-      if (child >= tasks.length) break
-      if (child + 1 < tasks.length && isBefore(tasks[child + 1]!, tasks[child]!)) child++
-      if (isBefore(last, tasks[child]!)) break
-      tasks[place] = tasks[child]!
-      place = child
-    }
-    tasks[place] = last
-    return first
-  }
-}
-
-function isBefore(a: Task, b: Task): boolean {
-  return a.at === b.at ? a.order < b.order : a.at < b.at
 }

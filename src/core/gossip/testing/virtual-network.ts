@@ -3,6 +3,7 @@
  * crash or stand still for a while. The same seed gives the same run. What kind of machine it is, only the kind's own file knows.
  */
 import { assert } from '../../lib/assert.ts'
+import { EventQueue } from '../../lib/event-queue.ts'
 import { Random } from '../../lib/random.ts'
 import { endpointKey } from '../endpoint.ts'
 import type { Endpoint, PacketMessage, StreamMessage, User } from '../messages.ts'
@@ -41,12 +42,6 @@ export interface Host<Input, Kind> {
   wakeAt: number
 }
 
-interface Task {
-  readonly at: number
-  readonly order: number
-  readonly run: () => void
-}
-
 const MIN_LATENCY_MS = 1
 const LATENCY_SPREAD_MS = 4
 
@@ -64,8 +59,8 @@ export class VirtualNetwork<Input, Output extends { readonly type: string }, Kin
   readonly #random: Random
   readonly #byEndpoint: Map<string, Host<Input, Kind>> = new Map()
   readonly #requests: Map<number, { readonly opener: Host<Input, Kind>; readonly stream: number }> = new Map()
-  readonly #tasks: Task[] = []
-  #nextOrder = 0
+  readonly #agenda: EventQueue<() => void> = new EventQueue()
+  #scheduled = 0
   #nextRequest = 0
 
   constructor(seed: number | string, lossShare: number) {
@@ -75,7 +70,7 @@ export class VirtualNetwork<Input, Output extends { readonly type: string }, Kin
 
   /** A stream of random numbers for a machine that is about to be started. */
   protected randomFor(node: string): Random {
-    return this.#random.fork(`${node}/${this.#nextOrder}`)
+    return this.#random.fork(`${node}/${this.#scheduled}`)
   }
 
   /** An endpoint that no host has. */
@@ -125,10 +120,9 @@ export class VirtualNetwork<Input, Output extends { readonly type: string }, Kin
 
   run(ms: number): void {
     const until = this.now + ms
-    while (this.#tasks.length > 0 && this.#tasks[0]!.at <= until) {
-      const task = this.#take()
-      this.now = task.at
-      task.run()
+    while (this.#agenda.peekTime() <= until) {
+      this.now = this.#agenda.peekTime()
+      this.#agenda.pop()!()
     }
     this.now = until
   }
@@ -232,40 +226,8 @@ export class VirtualNetwork<Input, Output extends { readonly type: string }, Kin
     this.#at(this.now + MIN_LATENCY_MS + this.#random.float() * LATENCY_SPREAD_MS, () => this.#deliver(to, input))
   }
 
-  // ---- time: a binary heap of tasks ----
-
   #at(at: number, run: () => void): void {
-    const task = { at, order: this.#nextOrder++, run }
-    const tasks = this.#tasks
-    let place = tasks.push(task) - 1
-    while (place > 0) {
-      const parent = (place - 1) >> 1
-      if (isBefore(tasks[parent]!, task)) break
-      tasks[place] = tasks[parent]!
-      place = parent
-    }
-    tasks[place] = task
+    this.#scheduled++
+    this.#agenda.push(at, run)
   }
-
-  #take(): Task {
-    const tasks = this.#tasks
-    const first = tasks[0]!
-    const last = tasks.pop()!
-    if (tasks.length === 0) return first
-    let place = 0
-    for (;;) {
-      let child = 2 * place + 1
-      if (child >= tasks.length) break
-      if (child + 1 < tasks.length && isBefore(tasks[child + 1]!, tasks[child]!)) child++
-      if (isBefore(last, tasks[child]!)) break
-      tasks[place] = tasks[child]!
-      place = child
-    }
-    tasks[place] = last
-    return first
-  }
-}
-
-function isBefore(a: Task, b: Task): boolean {
-  return a.at === b.at ? a.order < b.order : a.at < b.at
 }

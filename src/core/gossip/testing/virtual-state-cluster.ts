@@ -4,6 +4,7 @@
  */
 import { assert } from '../../lib/assert.ts'
 import { toHex } from '../../lib/bytes.ts'
+import { EventQueue } from '../../lib/event-queue.ts'
 import { Random } from '../../lib/random.ts'
 import { StateMachine } from '../state/state-machine.ts'
 import type { StateInput, StateOutput, StateSettings } from '../state/state-types.ts'
@@ -14,12 +15,6 @@ export interface StateHost {
   isUp: boolean
   sentBytes: number
   wakeAt: number
-}
-
-interface Task {
-  readonly at: number
-  readonly order: number
-  readonly run: () => void
 }
 
 const MIN_LATENCY_MS = 1
@@ -38,8 +33,7 @@ export class VirtualStateCluster {
   readonly #settings: Partial<StateSettings>
   /** The newest that was seen of a key, by who saw it. */
   readonly #seen: Map<string, { generation: number; version: number; isGone: boolean }> = new Map()
-  readonly #tasks: Task[] = []
-  #nextOrder = 0
+  readonly #agenda: EventQueue<() => void> = new EventQueue()
 
   constructor(seed: number | string, settings: Partial<StateSettings> = {}) {
     this.#random = new Random(seed)
@@ -96,10 +90,9 @@ export class VirtualStateCluster {
 
   run(ms: number): void {
     const until = this.now + ms
-    while (this.#tasks.length > 0 && this.#tasks[0]!.at <= until) {
-      const task = this.#take()
-      this.now = task.at
-      task.run()
+    while (this.#agenda.peekTime() <= until) {
+      this.now = this.#agenda.peekTime()
+      this.#agenda.pop()!()
     }
     this.now = until
   }
@@ -163,7 +156,7 @@ export class VirtualStateCluster {
     assert(Number.isFinite(deadline), 'a machine that always wants to be called again')
     if (deadline >= host.wakeAt) return
     host.wakeAt = deadline
-    this.#at(Math.max(deadline, this.now), () => {
+    this.#agenda.push(Math.max(deadline, this.now), () => {
       if (host.wakeAt !== deadline) return
       host.wakeAt = Infinity
       if (!host.isUp) return
@@ -201,43 +194,10 @@ export class VirtualStateCluster {
   }
 
   #pass(from: string, to: string, bytes: Uint8Array): void {
-    this.#at(this.now + MIN_LATENCY_MS + this.#random.float() * LATENCY_SPREAD_MS, () => {
+    this.#agenda.push(this.now + MIN_LATENCY_MS + this.#random.float() * LATENCY_SPREAD_MS, () => {
       const host = this.hosts.get(to)
       if (host?.isUp) this.#feed(host, { type: 'message', from, bytes })
     })
-  }
-
-  // ---- time: a binary heap of tasks ----
-
-  #at(at: number, run: () => void): void {
-    const task = { at, order: this.#nextOrder++, run }
-    const tasks = this.#tasks
-    let place = tasks.push(task) - 1
-    while (place > 0) {
-      const parent = (place - 1) >> 1
-      if (isBefore(tasks[parent]!, task)) break
-      tasks[place] = tasks[parent]!
-      place = parent
-    }
-    tasks[place] = task
-  }
-
-  #take(): Task {
-    const tasks = this.#tasks
-    const first = tasks[0]!
-    const last = tasks.pop()!
-    if (tasks.length === 0) return first
-    let place = 0
-    for (;;) {
-      let child = 2 * place + 1
-      if (child >= tasks.length) break
-      if (child + 1 < tasks.length && isBefore(tasks[child + 1]!, tasks[child]!)) child++
-      if (isBefore(last, tasks[child]!)) break
-      tasks[place] = tasks[child]!
-      place = child
-    }
-    tasks[place] = last
-    return first
   }
 }
 
@@ -256,8 +216,4 @@ function pictureOf(machine: StateMachine): string {
     return `${node} ${generation}/${version} ${entries.sort().join(' ')}`
   })
   return lines.sort().join('\n')
-}
-
-function isBefore(a: Task, b: Task): boolean {
-  return a.at === b.at ? a.order < b.order : a.at < b.at
 }

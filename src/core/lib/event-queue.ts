@@ -1,5 +1,5 @@
 /**
- * The simulator's agenda: a binary heap of events by time, those of one time in the order they were put in.
+ * The agenda of whoever runs virtual time: a binary heap of events by time, those of one time in the order they were put in.
  */
 export class EventQueue<T> {
   readonly #times: number[] = []

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Random } from '../core/lib/random.ts'
+import { Random } from './random.ts'
 import { EventQueue } from './event-queue.ts'
 
 test('events come by their time, whatever the order they were put in', () => {
