@@ -152,6 +152,11 @@ test('keys are read from files and standard input, and never said back', async (
   const failed = await run(api, 'keys', 'remove', file)
   assert.equal(failed.code, 3)
   assert.match(failed.stderr, /^n2: it has no such key$/m)
+  api.gossip.keyErrors = {}
+  api.gossip.keyAbsent = ['n3']
+  const partly = await run(api, 'keys', 'remove', file)
+  assert.equal(partly.code, 3)
+  assert.match(partly.stderr, /^n3: is down, .*run this again once it is back$/m)
 })
 
 test('doctor tells what is wrong, and exits with 3 for it', async (t) => {

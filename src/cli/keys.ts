@@ -110,11 +110,13 @@ function renamed(counts: Readonly<Record<string, number>>, name: (key: string) =
   return Object.fromEntries(Object.entries(counts).map(([key, count]) => [name(key), count]))
 }
 
-function tellErrors(context: Context, { messages, members, responses }: KeyReport): void {
+function tellErrors(context: Context, { messages, members, responses, absent }: KeyReport): void {
   for (const [member, message] of Object.entries(messages)) context.note(`${printable(member)}: ${printable(message)}\n`)
   if (responses < members) context.note(`${members - responses} of ${members} members did not answer: run it again once they do\n`)
+  for (const member of absent)
+    context.note(`${printable(member)}: is down, and comes back with the keys that it had: run this again once it is back\n`)
 }
 
-function codeOf({ members, responses, errors }: KeyReport): number {
-  return errors > 0 || responses < members ? SOME_FAILED : 0
+function codeOf({ members, responses, errors, absent }: KeyReport): number {
+  return errors > 0 || responses < members || absent.length > 0 ? SOME_FAILED : 0
 }

@@ -218,8 +218,8 @@ export class GossipClient implements Gossip {
     if (this.#options.worker.keyFile === undefined) {
       return Promise.reject(fail('bad-request', { reason: 'gossip is not encrypted here: the option gossip-key-file says where keys are' }))
     }
-    const alive = this.gossipMembers().filter(({ status }) => status === 'alive').length
-    return changeKeys(operation, key, alive, (name, payload, onReply, signal) => this.query(name, payload, {}, onReply, signal))
+    const members = this.gossipMembers().filter(({ status }) => status !== 'left')
+    return changeKeys(operation, key, members, (name, payload, onReply, signal) => this.query(name, payload, {}, onReply, signal))
   }
 
   // ---- state ----

@@ -101,6 +101,8 @@ export interface KeyReport {
   readonly members: number
   readonly responses: number
   readonly errors: number
+  /** Names of members that are down and did not answer: they come back with the keys that they had. */
+  readonly absent: readonly string[]
   /** By member: what went wrong. */
   readonly messages: Readonly<Record<string, string>>
   /** By key, in base64: how many members have it; and as primary key. */

@@ -3,20 +3,20 @@ import { decodeSerfMessage, encodeSerfMessage } from '../../core/gossip/serf-cod
 import { isKey } from '../../core/gossip/keyring.ts'
 import { isWireError } from '../../core/wire/wire-error.ts'
 import { fail } from '../errors.ts'
-import type { KeyReport, QueryReply } from './gossip.ts'
+import type { GossipMember, KeyReport, QueryReply } from './gossip.ts'
 
 const QUERIES = { install: '_serf_install-key', use: '_serf_use-key', remove: '_serf_remove-key', list: '_serf_list-keys' } as const
 
 /**
  * Asks all members and counts what they answer.
  *
- * @param members how many there are
+ * @param members those that have not left; those that have failed are not waited for
  * @param ask sends a query and resolves when its time is over, or `signal` ends it, as it does when all have answered
  */
 export async function changeKeys(
   operation: keyof typeof QUERIES,
   key: Uint8Array | undefined,
-  members: number,
+  members: readonly Pick<GossipMember, 'name' | 'status'>[],
   ask: (name: string, payload: Uint8Array, onReply: (reply: QueryReply) => void, signal: AbortSignal) => Promise<unknown>,
 ): Promise<KeyReport> {
   if (operation !== 'list' && (key === undefined || !isKey(key))) {
@@ -25,6 +25,9 @@ export async function changeKeys(
   const messages: Record<string, string> = {}
   const keys: Record<string, number> = {}
   const primaryKeys: Record<string, number> = {}
+  const names = (isFailed: boolean): string[] => members.filter(({ status }) => (status === 'failed') === isFailed).map(({ name }) => name)
+  const awaited = new Set(names(false))
+  const absent = new Set(names(true))
   let responses = 0
   let errors = 0
   const payload = key === undefined ? new Uint8Array(0) : encodeSerfMessage({ type: 'key-request', key })
@@ -32,7 +35,9 @@ export async function changeKeys(
   const onReply = (reply: QueryReply): void => {
     if (reply.type !== 'response') return
     responses++
-    if (responses === members) all.abort()
+    absent.delete(reply.from)
+    awaited.delete(reply.from)
+    if (awaited.size === 0) all.abort()
     const answer = decodeSerfMessage(reply.payload)
     if (isWireError(answer) || answer.type !== 'key-response') {
       errors++
@@ -45,5 +50,5 @@ export async function changeKeys(
     if (answer.primaryKey !== '') primaryKeys[answer.primaryKey] = (primaryKeys[answer.primaryKey] ?? 0) + 1
   }
   await ask(QUERIES[operation], payload, onReply, all.signal)
-  return { members, responses, errors, messages, keys, primaryKeys }
+  return { members: awaited.size + responses, responses, errors, absent: [...absent], messages, keys, primaryKeys }
 }

@@ -47,6 +47,7 @@ export class FakeGossip implements Gossip {
   /** Of any target. */
   findings: Finding[] = []
   keyErrors: Record<string, string> = {}
+  keyAbsent: string[] = []
   tags: Readonly<Record<string, string>> | undefined
   readonly #membership: Membership
   readonly #memberListeners = new Set<(event: MemberEvent) => void>()
@@ -217,7 +218,15 @@ export class FakeGossip implements Gossip {
     const members = this.members().length
     const errors = Object.keys(this.keyErrors).length
     const known = { [Buffer.alloc(32, 1).toString('base64')]: members }
-    return Promise.resolve({ members, responses: members, errors, messages: this.keyErrors, keys: known, primaryKeys: known })
+    return Promise.resolve({
+      members,
+      responses: members,
+      errors,
+      absent: this.keyAbsent,
+      messages: this.keyErrors,
+      keys: known,
+      primaryKeys: known,
+    })
   }
 
   coordinate(name: string = this.self.name): Promise<Coordinate | undefined> {

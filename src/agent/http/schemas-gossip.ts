@@ -297,6 +297,7 @@ export const keyReport: z.ZodType<KeyReport> = named<KeyReport>()(
     members: z.int(),
     responses: z.int(),
     errors: z.int(),
+    absent: z.array(text).describe('members that are down and did not answer: they come back with the keys that they had'),
     messages: z.record(text, text).describe('by member, what went wrong'),
     keys: z.record(text, z.int()).describe('by key, in base64: how many members have it'),
     primaryKeys: z.record(text, z.int()).describe('by key, in base64: on how many members it is the one that is sent with'),

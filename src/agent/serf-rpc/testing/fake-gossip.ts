@@ -318,6 +318,7 @@ export class FakeGossip implements Gossip {
       members: count,
       responses: count,
       errors: problem === undefined ? 0 : count,
+      absent: [],
       messages: problem === undefined ? {} : Object.fromEntries(alive.map(({ name }) => [name, problem])),
       keys: operation === 'list' ? Object.fromEntries(keys.map((one) => [one, count])) : {},
       primaryKeys: operation === 'list' ? { [keys[0] as string]: count } : {},
