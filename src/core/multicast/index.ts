@@ -4,3 +4,9 @@
  */
 export type * from './session-types.ts'
 export { loadKernel, type Kernel } from './fec/load-kernel.ts'
+/** The front door of `polycast/multicast`: reliable one-to-many sessions. */
+export type * from './session-machine-types.ts'
+export { DEFAULT_RECEIVER_LIMITS, DEFAULT_SENDER_LIMITS } from './session-machine-types.ts'
+export { DATA_HEADER_BYTES } from './data-packet.ts'
+export { type Invitation, MAX_INVITATION_BYTES, decodeInvitation, encodeInvitation } from './invitation.ts'
+export { MAX_APP_BYTES, MAX_NAME_BYTES } from './session-packets.ts'
