@@ -58,6 +58,8 @@ const LOOK_MS = 25
 /** Who dropped out is invited again after this, ms; each time twice as long. */
 const AGAIN_MS = 2000
 const MAX_AGAIN_MS = 60_000
+/** Who has got everything is not invited again because it has not said so yet, ms. */
+const SERVED_MS = 1500
 /** Without header and UDP: what the smallest network that IPv4 allows lets through. */
 const LEAST_DATAGRAM_BYTES = 512
 const SALT_BYTES = 16
@@ -168,6 +170,7 @@ export class MulticastOrigin {
   #begin(way: string, nodes: readonly ReachedNode[]): void {
     const sending = new Sending(this.#host, nodes, {
       dropped: (name) => this.#drop(name),
+      served: (name) => this.#dropped.set(name, { until: this.#host.now() + SERVED_MS, times: this.#dropped.get(name)?.times ?? 0 }),
       over: () => {
         if (this.#running.get(way) === sending) this.#running.delete(way)
         this.changed()
@@ -190,10 +193,17 @@ function wayOf({ interface: name, family }: ReachedNode): string {
   return `${name} ${family}`
 }
 
+interface SendingOwner {
+  /** A receiver did not get what the session was to bring. */
+  readonly dropped: (name: string) => void
+  readonly served: (name: string) => void
+  readonly over: () => void
+}
+
 /** One session under way. */
 class Sending {
   readonly #host: OriginHost
-  readonly #owner: { readonly dropped: (name: string) => void; readonly over: () => void }
+  readonly #owner: SendingOwner
   readonly #sessionId: string = randomBytes(8).toString('hex')
   readonly #salt: Uint8Array = randomBytes(SALT_BYTES)
   readonly #key: Uint8Array | undefined
@@ -224,7 +234,7 @@ class Sending {
   constructor(
     host: OriginHost,
     nodes: readonly ReachedNode[],
-    owner: { readonly dropped: (name: string) => void; readonly over: () => void },
+    owner: SendingOwner,
   ) {
     this.#host = host
     this.#owner = owner
@@ -416,7 +426,8 @@ class Sending {
       nacks: status.nacks,
     })
     // Whoever lacks something still gets it by the swarm: nobody of this session is invited to the next one at once.
-    for (const name of this.#invited) if (this.#left.get(name) !== 'complete') this.#owner.dropped(name)
+    for (const name of this.#invited) if (this.#left.get(name) === 'complete') this.#owner.served(name)
+    else this.#owner.dropped(name)
     this.#over()
   }
 

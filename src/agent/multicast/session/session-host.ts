@@ -116,5 +116,5 @@ function interfaceTowards(control: string): NetworkInterface | undefined {
 }
 
 function gone(group: string, name: string): Error {
-  return fail('multicast-interface-gone', { group, interface: name })
+  return fail('multicast-interface-gone', { group, interface: name, reason: 'it is not up, or has no such address any more' })
 }
