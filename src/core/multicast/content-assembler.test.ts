@@ -113,6 +113,18 @@ test('a run is cut at what is here already', () => {
   assert.deepEqual(add(assembler, block(whole(0, 10, 20, 30, 40, 50))), [])
 })
 
+test('parts of a chunk that came by another way are let go', () => {
+  const content = new Content([1000])
+  const assembler = new ContentAssembler(content)
+  const part = (offset: number): Uint8Array =>
+    block({ type: 'chunk-part', chunk: 0, chunkBytes: 1000, offset, part: bytesOf(0, 1000).subarray(offset, offset + 100) })
+  add(assembler, part(0))
+  assert.ok(assembler.status().partialBytes > 1000)
+  content.here.set(0)
+  assert.deepEqual(add(assembler, part(100)), [])
+  assert.equal(assembler.status().partialBytes, 0)
+})
+
 test('chunks wait for their entries of the manifest', () => {
   const content = new Content([10, 20, 30, 40], 1)
   const assembler = new ContentAssembler(content)

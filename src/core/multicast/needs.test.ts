@@ -80,6 +80,11 @@ test('what does not fit is coarser, but not silent', () => {
   assert.ok(claimed > 0.5 * held.count, `${claimed} of ${held.count}`)
 })
 
+test('the last unit counts though the content ends within it', () => {
+  const held = heldOf(1001, (chunk) => (chunk >> 3) % 2 === 0 || chunk === 1000)
+  assert.deepEqual(rangesOf(encodeNeeds(held, 40)), held.ranges().flat())
+})
+
 test('what breaks a rule is refused', () => {
   for (const text of [
     '',
