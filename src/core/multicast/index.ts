@@ -5,3 +5,5 @@ export { DEFAULT_RECEIVER_LIMITS, DEFAULT_SENDER_LIMITS } from './session-machin
 export { DATA_HEADER_BYTES } from './data-packet.ts'
 export { type Invitation, MAX_INVITATION_BYTES, decodeInvitation, encodeInvitation } from './invitation.ts'
 export { MAX_APP_BYTES, MAX_NAME_BYTES } from './session-packets.ts'
+export { MulticastReceiver } from './multicast-receiver.ts'
+export { MulticastSender } from './multicast-sender.ts'
