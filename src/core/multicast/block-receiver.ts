@@ -110,7 +110,8 @@ export class BlockReceiver {
     }
     const known = this.#open.get(header.block)
     const isJump = Math.abs((header.sequence - this.#loss.next) | 0) > PLAUSIBLE_JUMP
-    const isDoubtful = now < this.#suspectUntil || isJump || (known === undefined ? header.block >= this.#known : !hasShapeOf(known, header))
+    const isDoubtful =
+      now < this.#suspectUntil || isJump || (known === undefined ? header.block >= this.#known : !hasShapeOf(known, header))
     if (isDoubtful && !this.#isAuthentic(header, packet)) {
       counters.forgedPackets++
       return false

@@ -172,7 +172,10 @@ export class BlockSender {
     const slot = this.#slots[this.#slot] as Slot
     this.#slot = this.#slot + 1 === this.#slots.length ? 0 : this.#slot + 1
     const bytes = block.symbolBytes
-    slot.bytes.set(index < block.k ? block.symbols.subarray(index * bytes, index * bytes + bytes) : this.#parityOf(run, index), DATA_HEADER_BYTES)
+    slot.bytes.set(
+      index < block.k ? block.symbols.subarray(index * bytes, index * bytes + bytes) : this.#parityOf(run, index),
+      DATA_HEADER_BYTES,
+    )
     const isWhole = bytes === this.#symbolBytes
     const datagram = isWhole ? slot.bytes : slot.bytes.subarray(0, DATA_HEADER_BYTES + bytes)
     writeDataHeader(datagram, block.k, index, run.indices.length - 1 - run.at, this.#sequence, now * 1000, block.block)

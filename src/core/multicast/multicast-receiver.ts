@@ -148,8 +148,7 @@ export class MulticastReceiver {
         this.#blocks.skip(input.block)
         return this.#considerEnd(now)
       case 'leave':
-        if (this.#receiver !== REFUSED)
-          for (let i = 0; i < FAREWELLS; i++) this.#send({ type: 'leave', receiver: this.#receiver })
+        if (this.#receiver !== REFUSED) for (let i = 0; i < FAREWELLS; i++) this.#send({ type: 'leave', receiver: this.#receiver })
         return this.#finish('left')
     }
   }

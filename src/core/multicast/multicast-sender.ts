@@ -126,7 +126,13 @@ export class MulticastSender {
     this.#budget = new FeedbackBudget(limits.feedbackBytesPerSec, now)
     this.#startTimeoutAt = now + limits.startTimeoutMs
     this.#statusPauseMs = limits.minStatusMs
-    this.#timers = { start: this.#startTimeoutAt, welcome: Infinity, status: now + limits.heartbeatMs, announce: Infinity, sweep: now + SWEEP_MS }
+    this.#timers = {
+      start: this.#startTimeoutAt,
+      welcome: Infinity,
+      status: now + limits.heartbeatMs,
+      announce: Infinity,
+      sweep: now + SWEEP_MS,
+    }
   }
 
   /** Payload bytes of a block, at the most. */
@@ -256,7 +262,8 @@ export class MulticastSender {
     member.replay.add(counter)
     this.#groupSize.setMembers(this.#members.count)
     this.#outputs.push({ type: 'joined', name: packet.name, receiver: member.receiver, app: new Uint8Array(packet.app) })
-    if (this.#members.count === 2 && this.#phase === 'joining') this.#timers.start = Math.min(this.#timers.start, now + this.#limits.settleMs)
+    if (this.#members.count === 2 && this.#phase === 'joining')
+      this.#timers.start = Math.min(this.#timers.start, now + this.#limits.settleMs)
     this.#welcome({ senderId, receiver: member.receiver, firstBlock: member.firstBlock }, now)
   }
 
@@ -360,7 +367,8 @@ export class MulticastSender {
         if (member.heldUpMs < this.#limits.stallMs) return true
         isLacked = true
       }
-    } else if (now - block.activeAt < 4 * (this.#backoffMs() + this.#grtt.valueMs + this.#aggregateMs()) + this.#limits.minStatusMs) return true
+    } else if (now - block.activeAt < 4 * (this.#backoffMs() + this.#grtt.valueMs + this.#aggregateMs()) + this.#limits.minStatusMs)
+      return true
     if (isLacked) this.#counters.givenUpBlocks++
     return false
   }
