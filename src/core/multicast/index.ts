@@ -3,11 +3,11 @@
  * does input or output.
  */
 export type * from './session-types.ts'
+export type * from './session-machine-types.ts'
+export { DATA_HEADER_BYTES } from './data-packet.ts'
 export { loadKernel, type Kernel } from './fec/load-kernel.ts'
 /** The front door of `polycast/multicast`: reliable one-to-many sessions. */
-export type * from './session-machine-types.ts'
 export { DEFAULT_RECEIVER_LIMITS, DEFAULT_SENDER_LIMITS } from './session-machine-types.ts'
-export { DATA_HEADER_BYTES } from './data-packet.ts'
 export { type Invitation, MAX_INVITATION_BYTES, decodeInvitation, encodeInvitation } from './invitation.ts'
 export { MAX_APP_BYTES, MAX_NAME_BYTES } from './session-packets.ts'
 export {
@@ -31,3 +31,5 @@ export { BlockBuilder, MIN_BLOCK_BYTES } from './block-builder.ts'
 } from './content-assembler.ts'
 export { decodeNeeds, encodeNeeds, MAX_NEEDS_BYTES, type HeldRanges } from './needs.ts'
 export { DEFAULT_SEND_PLAN_OPTIONS, SendPlan, type PlannedRun, type SendPlanOptions, type SendPlanStatus } from './send-plan.ts'
+export { MulticastReceiver } from './multicast-receiver.ts'
+export { MulticastSender } from './multicast-sender.ts'

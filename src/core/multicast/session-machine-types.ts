@@ -144,10 +144,14 @@ export interface SenderLimits {
   readonly statusMs: number
   /** The same while there is nothing to send, ms. */
   readonly heartbeatMs: number
-  /** How often the end is said again before the sender goes, at the most; and the time between two, ms, which doubles up to the second. */
+  /** The first pause between two status packets when there is nothing to send, ms; it doubles up to `heartbeatMs`. */
+  readonly minStatusMs: number
+  /** How often the end is said, and nobody asks for anything, before the sender goes without having heard from all. */
   readonly endRepeats: number
-  readonly minEndMs: number
-  readonly maxEndMs: number
+  /** Receivers up to which the sender waits for each by what it reports; in larger groups, until nobody asks any more. */
+  readonly exactGroup: number
+  /** Repairs of one block; then it is given up. */
+  readonly maxRepairs: number
   /** All feedback together that the sender steers for, bytes per second, packet overhead counted. */
   readonly feedbackBytesPerSec: number
   /** Time between two reports of a receiver in a small group, ms. */
@@ -186,9 +190,10 @@ export const DEFAULT_SENDER_LIMITS: SenderLimits = {
   maxAggregateMs: 50,
   statusMs: 25,
   heartbeatMs: 100,
+  minStatusMs: 3,
   endRepeats: 12,
-  minEndMs: 3,
-  maxEndMs: 200,
+  exactGroup: 64,
+  maxRepairs: 64,
   feedbackBytesPerSec: 25_000,
   reportMs: 100,
   maxPacketsPerReceiver: 2000,

@@ -14,7 +14,7 @@
  *  19 leave    = u32 receiver
  *   position   = u32 receiver | u32 echo | u32 holdUs | u32 sequence | u32 firstMissing
  *
- * Sequence, of a status: that of the next data packet; of a position: one after the highest that came. Gap: from the block after the one before
+ * `nextBlock`: so many blocks were sent to the end of their first run. Sequence, of a status: that of the next data packet; of a position: one after the highest that came. Gap: from the block after the one before
  * (first: from firstMissing). `held` has a bit for each symbol that is there, low bits first; empty if it doesn't matter which ones.
  */
 import { assert } from '../lib/assert.ts'
@@ -100,7 +100,7 @@ export interface Welcomed {
   readonly firstBlock: number
 }
 
-export type ExpelReason = 'slow' | 'silent' | 'unreached' | 'unknown'
+export type ExpelReason = 'slow' | 'silent' | 'unreached'
 
 /** These are no members any more. */
 export interface ExpelPacket {
@@ -162,7 +162,7 @@ export type ControlPacket = StatusPacket | WelcomePacket | ExpelPacket | JoinPac
 
 const TYPES = { status: 2, welcome: 3, expel: 4, join: 16, nack: 17, report: 18, leave: 19 } as const
 const FIRST_RECEIVER_TYPE = 16
-const REASONS: readonly ExpelReason[] = ['slow', 'silent', 'unreached', 'unknown']
+const REASONS: readonly ExpelReason[] = ['slow', 'silent', 'unreached']
 
 /** The packet, sealed. */
 export function encodeControl(

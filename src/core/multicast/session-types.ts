@@ -14,7 +14,10 @@ export interface SessionCipher {
   readonly controlOverheadBytes: number
   /** Seals a block into a new array of `payload.length + blockOverheadBytes`. */
   sealBlock(block: number, payload: Uint8Array): Uint8Array
-  /** The payload, possibly a view of `sealed`, which may be overwritten; undefined if it was not sealed by a holder of the key for this block. */
+  /**
+   * The payload, possibly a view of `sealed`, which may be overwritten then; undefined if it was not sealed by a holder of the key for this
+   * block: then `sealed` is left as it was.
+   */
   openBlock(block: number, sealed: Uint8Array): Uint8Array | undefined
   /**
    * Seals a control packet; `header` is authenticated with it. `senderId` is below 2^48 (0 is the session's sender, receivers draw theirs),
