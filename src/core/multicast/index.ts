@@ -33,3 +33,5 @@ export { decodeNeeds, encodeNeeds, MAX_NEEDS_BYTES, type HeldRanges } from './ne
 export { DEFAULT_SEND_PLAN_OPTIONS, SendPlan, type PlannedRun, type SendPlanOptions, type SendPlanStatus } from './send-plan.ts'
 export { MulticastReceiver } from './multicast-receiver.ts'
 export { MulticastSender } from './multicast-sender.ts'
+export { SessionRate, type RateStatus } from './rate-control.ts'
+export { DEFAULT_RATE_OPTIONS, type RateOptions } from './rate-options.ts'
