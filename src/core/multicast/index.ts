@@ -6,7 +6,6 @@ export type * from './session-types.ts'
 export type * from './session-machine-types.ts'
 export { DATA_HEADER_BYTES } from './data-packet.ts'
 export { loadKernel, type Kernel } from './fec/load-kernel.ts'
-/** The front door of `polycast/multicast`: reliable one-to-many sessions. */
 export { DEFAULT_RECEIVER_LIMITS, DEFAULT_SENDER_LIMITS } from './session-machine-types.ts'
 export { type Invitation, MAX_INVITATION_BYTES, decodeInvitation, encodeInvitation } from './invitation.ts'
 export { MAX_APP_BYTES, MAX_NAME_BYTES } from './session-packets.ts'
@@ -22,6 +21,7 @@ export {
   type PieceKind,
 } from './content-block.ts'
 export { BlockBuilder, MIN_BLOCK_BYTES } from './block-builder.ts'
+export {
   ContentAssembler,
   DEFAULT_ASSEMBLER_LIMITS,
   type AssembledContent,
