@@ -46,6 +46,8 @@ export interface ContentHost {
   readonly canReuse: boolean
   candidates(): Iterable<Candidate>
   invite(name: string, invitation: Uint8Array): boolean
+  /** These get the content by multicast at present. */
+  covered(names: ReadonlySet<string>): void
   sent(bytes: number): void
   now(): number
 }
@@ -168,6 +170,7 @@ export class ContentMulticast {
           },
         ),
       invite: (name, invitation) => this.#host.invite(name, invitation),
+      covered: (names) => this.#host.covered(names),
       sent: (bytes) => this.#host.sent(bytes),
       log: (level, message, fields) => this.#log(level, message, fields),
       now: () => this.#host.now(),

@@ -42,6 +42,8 @@ export interface OriginHost {
   totalBytes(): number | undefined
   /** What is to be sent in one session. */
   blocks(maxPayloadBytes: number): BlockSource
+  /** All receivers that multicast reaches in sessions that run. */
+  covered(names: ReadonlySet<string>): void
   /** Sends an invitation to a receiver; false where there is no connection with it. */
   invite(name: string, invitation: Uint8Array): boolean
   /** So many bytes more were sent. */
@@ -171,13 +173,21 @@ export class MulticastOrigin {
     const sending = new Sending(this.#host, nodes, {
       dropped: (name) => this.#drop(name),
       served: (name) => this.#dropped.set(name, { until: this.#host.now() + SERVED_MS, times: this.#dropped.get(name)?.times ?? 0 }),
+      reached: () => this.#tellCovered(),
       over: () => {
         if (this.#running.get(way) === sending) this.#running.delete(way)
+        this.#tellCovered()
         this.changed()
       },
     })
     this.#host.figures.sessions++
     this.#running.set(way, sending)
+  }
+
+  #tellCovered(): void {
+    const names = new Set<string>()
+    for (const sending of this.#running.values()) for (const name of sending.reached) names.add(name)
+    this.#host.covered(names)
   }
 
   #drop(name: string): void {
@@ -197,6 +207,8 @@ interface SendingOwner {
   /** A receiver did not get what the session was to bring. */
   readonly dropped: (name: string) => void
   readonly served: (name: string) => void
+  /** Who hears the session is more or fewer. */
+  readonly reached: () => void
   readonly over: () => void
 }
 
@@ -214,6 +226,8 @@ class Sending {
   /** Invited, and not gone since. */
   readonly #invited: Set<string> = new Set()
   readonly #joined: Set<string> = new Set()
+  /** Known to hear the session. */
+  readonly reached: Set<string> = new Set()
   readonly #left: Map<string, string> = new Map()
   #waiting: string[] = []
   #control: string | undefined
@@ -339,7 +353,8 @@ class Sending {
         this.#source?.joined(event.name, event.app)
         return this.fill()
       case 'reached':
-        return
+        this.reached.add(event.name)
+        return this.#owner.reached()
       case 'gone':
         return this.#gone(event.name, event.reason)
       case 'sent':
@@ -354,6 +369,7 @@ class Sending {
     this.#source?.left(name)
     this.#joined.delete(name)
     this.#left.set(name, reason)
+    if (this.reached.delete(name)) this.#owner.reached()
     if (reason === 'complete' || reason === 'left') return
     this.#invited.delete(name)
     this.#owner.dropped(name)

@@ -403,6 +403,10 @@ export class Session {
         link.send(this.swarmId, { type: 'invite', invitation })
         return true
       },
+      covered: (ids) => {
+        this.tracker?.handle({ type: 'covered', ids }, host.now())
+        this.flush()
+      },
       sent: (bytes) => (this.sentBytes += bytes),
       now: () => host.now(),
     })
