@@ -63,7 +63,11 @@ export class ContentBlocks implements BlockSource {
   /** @param handedOut chunks are on their way */
   constructor(
     content: BlockContent,
-    options: { readonly blockBytes: number; readonly minReceivers: number; readonly handedOut: (firstChunk: number, count: number) => void },
+    options: {
+      readonly blockBytes: number
+      readonly minReceivers: number
+      readonly handedOut: (firstChunk: number, count: number) => void
+    },
   ) {
     this.#content = content
     this.#blockBytes = options.blockBytes

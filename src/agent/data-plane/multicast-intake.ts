@@ -189,7 +189,11 @@ export class MulticastIntake {
         // All that it was going to bring is here: the rest is the swarm's.
         return this.#release()
       case 'ended':
-        return this.#over(joined, event.reason, { lost: event.status.lostPackets, overrun: event.status.overrunPackets, drops: event.sockets.drops })
+        return this.#over(joined, event.reason, {
+          lost: event.status.lostPackets,
+          overrun: event.status.overrunPackets,
+          drops: event.sockets.drops,
+        })
     }
   }
 

@@ -9,13 +9,13 @@
  * How datagrams get there is the matter of the session's machine (core/multicast); what receivers do with a block that of `multicast-intake.ts`.
  */
 import { randomBytes } from 'node:crypto'
+import { pickGroup } from '../../core/multicast/addresses.ts'
 import { encodeInvitation } from '../../core/multicast/invitation.ts'
 import type { SenderStatus } from '../../core/multicast/session-machine-types.ts'
 import { parseAddress } from '../addresses.ts'
 import { asPolycastError, type PolycastError } from '../errors.ts'
 import { keyIdOf } from '../multicast/session/cipher.ts'
 import type { MulticastSessions, SenderEvent, SenderHandle } from '../multicast/session/client.ts'
-import { sessionGroup } from '../multicast/session/groups.ts'
 import type { ReachedNode } from './data-plane.ts'
 import type { BlockSource } from './multicast-blocks.ts'
 import { LATE } from './multicast-intake.ts'
@@ -245,11 +245,7 @@ class Sending {
   #sentBytes = 0
   #endFlush: (() => void) | undefined
 
-  constructor(
-    host: OriginHost,
-    nodes: readonly ReachedNode[],
-    owner: SendingOwner,
-  ) {
+  constructor(host: OriginHost, nodes: readonly ReachedNode[], owner: SendingOwner) {
     this.#host = host
     this.#owner = owner
     this.#key = host.key()
@@ -258,7 +254,7 @@ class Sending {
     const first = nodes[0]!
     const reachedBytes = Math.min(...nodes.map(({ datagramBytes }) => datagramBytes))
     this.#datagramBytes = settings.datagramBytes > 0 ? Math.min(settings.datagramBytes, reachedBytes) : reachedBytes
-    this.#group = sessionGroup(this.#sessionId, first.family)
+    this.#group = pickGroup(this.#sessionId, 'ssm', first.family, [])!
     this.#waiting = nodes.map(({ name }) => name)
     for (const name of this.#waiting) this.#invited.add(name)
     this.#handle = host.sessions.send(
@@ -419,7 +415,10 @@ class Sending {
 
   #failed(error: PolycastError): void {
     if (this.#isOver) return
-    this.#host.log('warn', `a multicast session could not go on, the swarm does: ${error.message}`, { session: this.#sessionId, code: error.code })
+    this.#host.log('warn', `a multicast session could not go on, the swarm does: ${error.message}`, {
+      session: this.#sessionId,
+      code: error.code,
+    })
     for (const name of this.#invited) this.#owner.dropped(name)
     this.#over()
   }
@@ -442,8 +441,9 @@ class Sending {
       nacks: status.nacks,
     })
     // Whoever lacks something still gets it by the swarm: nobody of this session is invited to the next one at once.
-    for (const name of this.#invited) if (this.#left.get(name) === 'complete') this.#owner.served(name)
-    else this.#owner.dropped(name)
+    for (const name of this.#invited)
+      if (this.#left.get(name) === 'complete') this.#owner.served(name)
+      else this.#owner.dropped(name)
     this.#over()
   }
 
@@ -453,4 +453,3 @@ class Sending {
     this.#owner.over()
   }
 }
-

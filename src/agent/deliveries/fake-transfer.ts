@@ -102,7 +102,8 @@ export class FakeTransfer implements Transfer {
 
   #report(content: Content, receivedBytes: number, reusedBytes: number, trackers: string[]): void {
     const haveBytes = Math.min(content.have.size * PIECE_BYTES, content.bytes.length)
-    for (const listener of this.#listeners) listener({ haveBytes, totalBytes: content.bytes.length, receivedBytes, multicastBytes: 0, reusedBytes, peers: 1 })
+    for (const listener of this.#listeners)
+      listener({ haveBytes, totalBytes: content.bytes.length, receivedBytes, multicastBytes: 0, reusedBytes, peers: 1 })
     const { swarmId } = this.#ticket
     for (const address of trackers) {
       const tracker = this.#node.cluster.nodes.get(address)

@@ -317,7 +317,15 @@ class InboundRun {
     const { calls, clock } = this.#parts
     const now = clock.now()
     const { receivedBytes, multicastBytes, reusedBytes } = this.#progress
-    return { member: calls.selfName, receivedBytes, multicastBytes, reusedBytes, durationMs: now - this.#record.receivedAt, at: now, ...how }
+    return {
+      member: calls.selfName,
+      receivedBytes,
+      multicastBytes,
+      reusedBytes,
+      durationMs: now - this.#record.receivedAt,
+      at: now,
+      ...how,
+    }
   }
 
   #progressToOrigin(): Throttle | undefined {

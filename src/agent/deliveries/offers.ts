@@ -120,7 +120,10 @@ export class Offers {
     const leftMs = remainingMs(order, clock)
     const params: OfferParams = {
       id: order.id,
-      ticket: supply.isTracker && this.#delivery.isToBeInvited(receiver) ? { ...supply.ticket, multicastWaitMs: MULTICAST_WAIT_MS } : supply.ticket,
+      ticket:
+        supply.isTracker && this.#delivery.isToBeInvited(receiver)
+          ? { ...supply.ticket, multicastWaitMs: MULTICAST_WAIT_MS }
+          : supply.ticket,
       attempt: order.attempt,
       name: order.name,
       dest: order.dest,

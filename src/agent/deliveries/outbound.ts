@@ -276,11 +276,11 @@ export class Outbound {
   }
 
   #isToBeInvited({ name }: Receiver): boolean {
-    const { minReceivers, isReached } = this.#parts.multicast
-    if (!isReached(name)) return false
+    const { multicast } = this.#parts
+    if (!multicast.isReached(name)) return false
     let reached = 0
-    for (const receiver of this.#receivers.values()) if (receiver.receipt === undefined && isReached(receiver.name)) reached++
-    return reached >= minReceivers
+    for (const receiver of this.#receivers.values()) if (receiver.receipt === undefined && multicast.isReached(receiver.name)) reached++
+    return reached >= multicast.minReceivers
   }
 
   #taken(receiver: Receiver): void {

@@ -15,7 +15,10 @@ export function rateOf(mode: RateMode, rateBytesPerSec: number, interfaceName: s
   }
   const most = Math.min(rateBytesPerSec > 0 ? rateBytesPerSec : Infinity, linkBytesPerSec(interfaceName) ?? Infinity)
   const isKnown = most < Infinity
-  return new SessionRate({ mode, initialBytesPerSec: Math.min(most, FIRST_BYTES_PER_SEC), ...(isKnown ? { mostBytesPerSec: most } : {}) }, now)
+  return new SessionRate(
+    { mode, initialBytesPerSec: Math.min(most, FIRST_BYTES_PER_SEC), ...(isKnown ? { mostBytesPerSec: most } : {}) },
+    now,
+  )
 }
 
 /** What the interface itself carries; undefined where the system does not tell. */

@@ -15,11 +15,6 @@ const RECEIVE_BUFFER_BYTES = 8 * 1024 * 1024
 /** How often the system is asked for what it has dropped, ms. */
 const DROPS_MS = 50
 
-/** Whether a group is one that a sender has to be named for: 232/8 and ff3x::/32 (RFC 4607). */
-export function isSourceSpecific(group: string): boolean {
-  return group.startsWith('232.') || /^ff3[0-9a-f]:/i.test(group)
-}
-
 export class ReceiverDriver {
   readonly #id: number
   readonly #post: (message: FromSessionWorker, transfer?: readonly ArrayBuffer[]) => void
@@ -172,4 +167,9 @@ export class ReceiverDriver {
 function transferable(payload: Uint8Array): Uint8Array {
   const isMostOfIt = payload.buffer.byteLength <= payload.length + 8192 && payload.buffer instanceof ArrayBuffer
   return isMostOfIt && payload.length > 65_536 ? payload : Uint8Array.from(payload)
+}
+
+/** Whether a group is one that a sender has to be named for: 232/8 and ff3x::/32 (RFC 4607). */
+function isSourceSpecific(group: string): boolean {
+  return group.startsWith('232.') || /^ff3[0-9a-f]:/i.test(group)
 }
