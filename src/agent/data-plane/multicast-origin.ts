@@ -234,6 +234,8 @@ class Sending {
   #source: BlockSource | undefined
   #wanted = 0
   #isFilling = false
+  /** Something changed meanwhile. */
+  #isFillDue = false
   #isEnding = false
   #isOver = false
   #last: Pick<SenderStatus, 'blocks' | 'sourcePackets' | 'proactivePackets' | 'repairPackets'> = {
@@ -296,10 +298,15 @@ class Sending {
 
   /** Gives the session the blocks that it wants, as far as there is something to send. */
   fill(): void {
-    if (this.#isFilling || this.#isOver || this.#source === undefined) return
+    if (this.#isOver || this.#source === undefined) return
+    this.#isFillDue = this.#isFilling
+    if (this.#isFilling) return
     this.#isFilling = true
     this.#fillAll(this.#source).then(
-      () => (this.#isFilling = false),
+      () => {
+        this.#isFilling = false
+        if (this.#isFillDue) this.fill()
+      },
       // A chunk that cannot be read: the session's receivers are told that it is over, and ask the swarm.
       (error: unknown) => this.#unreadable(error),
     )
