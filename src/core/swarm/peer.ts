@@ -131,6 +131,12 @@ export class SwarmPeer {
         return this.#lost(input.firstChunk, input.count)
       case 'reused':
         return this.#reused(input.upTo)
+      case 'hold':
+        return this.#hold(input.fromChunk, now)
+      case 'brought':
+        return this.#brought(input.firstChunk, input.count, input.payload, now)
+      case 'handed-out':
+        return this.#handOut?.elsewhere(input.firstChunk, input.count)
       case 'tracker':
         return this.#trackerChanged(input.isUp, now)
     }
@@ -236,7 +242,8 @@ export class SwarmPeer {
       manifestFrom: wantsManifest ? state.content.knownChunks : -1,
     })
     if (mask !== 0) this.#downloads.cancelAsked(neighbour, mask)
-    if (mask !== 0) state.send(neighbour.id, { type: 'clear', to: state.clearedTo })
+    const clearedTo = Math.min(state.clearedTo, state.heldFrom)
+    if (mask !== 0 && (clearedTo > 0 || state.heldFrom > 0)) state.send(neighbour.id, { type: 'clear', to: clearedTo })
   }
 
   #trackerChanged(isUp: boolean, now: number): void {
@@ -292,6 +299,7 @@ export class SwarmPeer {
         return this.#neighbourhood.named(neighbour, message.peers, now)
       case 'open':
       case 'announce':
+      case 'invite':
         return
     }
   }
@@ -367,18 +375,30 @@ export class SwarmPeer {
     this.#downloads.arrived(neighbour, firstChunk, bytes, now)
   }
 
+  /** Chunks that came by another way than from a neighbour. */
+  #brought(firstChunk: number, count: number, payload: Uint8Array, now: number): void {
+    const { content, have } = this.#state
+    const bytes = content.rangeBytes(firstChunk, count)
+    if (have.hasRange(firstChunk, count)) this.#duplicateBytes += bytes
+    else if (content.verify(firstChunk, count, payload) >= 0) this.#badBytes += bytes
+    else {
+      this.#take(undefined, firstChunk, count, payload, now)
+      this.#downloads.brought(firstChunk, count, now)
+    }
+  }
+
   /** Takes those of the chunks that are not here; mostly all of them. */
-  #take(neighbour: Neighbour, firstChunk: number, count: number, payload: Uint8Array, now: number): void {
+  #take(neighbour: Neighbour | undefined, firstChunk: number, count: number, payload: Uint8Array, now: number): void {
     const { content, have } = this.#state
     const end = firstChunk + count
-    neighbour.served.setRange(firstChunk, count)
+    neighbour?.served.setRange(firstChunk, count)
     for (let from = have.nextClear(firstChunk); from < end; from = have.nextClear(from)) {
       const to = Math.min(end, have.nextSet(from))
       const bytes = content.rangeBytes(from, to - from)
       const begin = from === firstChunk ? 0 : content.rangeBytes(firstChunk, from - firstChunk)
       const part = to - from === count ? payload : payload.subarray(begin, begin + bytes)
       this.#receivedBytes += bytes
-      this.#state.emit({ type: 'write', from: neighbour.id, firstChunk: from, count: to - from, payload: part })
+      this.#state.emit({ type: 'write', from: neighbour?.id ?? '', firstChunk: from, count: to - from, payload: part })
       this.#gain(neighbour, from, to - from, now)
     }
   }
@@ -476,10 +496,28 @@ export class SwarmPeer {
   /** Tells the parents how far they may send: no chunk comes before its manifest entry, or before this node's own disk was searched for it. */
   #clear(upTo: number): void {
     if (upTo <= this.#state.clearedTo) return
+    const before = Math.min(this.#state.clearedTo, this.#state.heldFrom)
     this.#state.clearedTo = upTo
-    for (const neighbour of this.#state.neighbours.values()) {
-      if (neighbour.mask !== 0) this.#state.send(neighbour.id, { type: 'clear', to: upTo })
+    if (Math.min(upTo, this.#state.heldFrom) > before) this.#tellCleared()
+  }
+
+  #tellCleared(): void {
+    const { clearedTo, heldFrom, neighbours } = this.#state
+    for (const neighbour of neighbours.values()) {
+      if (neighbour.mask !== 0) this.#state.send(neighbour.id, { type: 'clear', to: Math.min(clearedTo, heldFrom) })
     }
+  }
+
+  #hold(fromChunk: number, now: number): void {
+    const state = this.#state
+    if (fromChunk === state.heldFrom || this.options.isOrigin) return
+    const isMore = fromChunk < state.heldFrom
+    state.heldFrom = fromChunk
+    // What came meanwhile is said before parents go on, so that they leave it out.
+    if (!isMore) for (const neighbour of state.neighbours.values()) if (neighbour.mask !== 0) this.#announcements.tell(neighbour)
+    this.#tellCleared()
+    if (isMore) this.#downloads.held()
+    else this.#downloads.released(now)
   }
 
   #tick(now: number): void {
