@@ -110,6 +110,7 @@ export class MulticastSender {
   #startTimeoutAt: number
   #statusPauseMs: number
   #quietEnds = 0
+  #hasCompleted = false
   #hasAnnouncement = false
   #announcedAt = -Infinity
   #stallSeenAt = -Infinity
@@ -237,7 +238,8 @@ export class MulticastSender {
     if (member.gone !== undefined) return this.#tellAgain(member, now)
     member.heardAt = now
     if (packet.type === 'leave') return this.#remove(member, 'left', now)
-    this.#budget.add(bytes.length + this.#limits.packetOverheadBytes, now)
+    // That it hears the group, each says once: no longer back-off would spare it.
+    if (member.isReached) this.#budget.add(bytes.length + this.#limits.packetOverheadBytes, now)
     this.#takePosition(member, packet, now)
     if (packet.type === 'nack') this.#takeNack(member, packet, now)
     else this.#takeReport(member, packet, now)
@@ -279,6 +281,14 @@ export class MulticastSender {
     this.#welcomes = []
     if (members.length === 0) return
     this.#send({ type: 'welcome', timestampUs: toUs(now), groupSize: this.#groupSize.value, reportMs: this.#reportMs(), members }, now)
+  }
+
+  /** Welcomes get lost too: those who have not shown that they hear anything are told again, without waiting for them to ask. */
+  #welcomeAgain(now: number): void {
+    const { active, count } = this.#members
+    if (count > this.#limits.exactGroup) return
+    for (const { senderId, receiver, firstBlock, isReached, joinedAt } of active.values())
+      if (!isReached && now - joinedAt > this.#limits.statusMs / 2) this.#welcome({ senderId, receiver, firstBlock }, now)
   }
 
   /** Entries of 14 bytes that fit a datagram beside the rest of a welcome. */
@@ -430,6 +440,7 @@ export class MulticastSender {
   }
 
   #sendStatus(now: number, isPoll: boolean = false): void {
+    this.#welcomeAgain(now)
     const blocks = this.#blocks
     const isIdle = blocks.isIdle
     this.#timers.status = now + (isIdle && this.#phase !== 'joining' ? this.#statusPauseMs : this.#limits.statusMs)
@@ -455,6 +466,7 @@ export class MulticastSender {
         aggregateUs: Math.round(this.#aggregateMs() * 1000),
         reportMs: this.#reportMs(),
         groupSize: this.#groupSize.value,
+        usualNeed: Math.min(255, Math.round(blocks.usualNeed)),
         repairs: isOver ? [] : this.#announcements(),
       },
       now,
@@ -496,10 +508,11 @@ export class MulticastSender {
   /** `mayFinish` is false where another one comes at once. */
   #remove(member: Member, reason: GoneReason, now: number, mayFinish: boolean = true): void {
     this.#members.remove(member, reason)
+    if (reason === 'complete') this.#hasCompleted = true
     this.#groupSize.setMembers(this.#members.count)
     this.#outputs.push({ type: 'gone', name: member.name, receiver: member.receiver, reason })
     if (!mayFinish || this.#members.count > 0 || this.#phase === 'joining' || this.#phase === 'over') return
-    this.#finish(reason === 'complete' ? 'complete' : 'nobody', now)
+    this.#finish(this.#hasCompleted ? 'complete' : 'nobody', now)
   }
 
   #finish(reason: SenderEnd, now: number): void {
@@ -512,9 +525,9 @@ export class MulticastSender {
   }
 
   #backoffMs(): number {
-    const { smallGroup, backoffFactor, maxBackoffMs } = this.#limits
+    const { smallGroup, backoffFactor, minBackoffMs, maxBackoffMs } = this.#limits
     if (this.#groupSize.value <= smallGroup) return 0
-    return Math.min(maxBackoffMs, backoffFactor * this.#grtt.valueMs * this.#budget.stretch)
+    return Math.min(maxBackoffMs, Math.max(minBackoffMs, backoffFactor * this.#grtt.valueMs) * this.#budget.stretch)
   }
 
   /** How long requests are gathered: for the others' to come while nobody backs off, else until most have drawn. */
