@@ -25,8 +25,9 @@ const SPARE_BUFFERS = 4
 /** How long a full window waits before it is looked at again, ms. */
 const STALL_CHECK_MS = 2
 
-/** The weight of the newest block in what is usually asked for. */
-const USUAL_SHARE = 1 / 8
+/** The weight of the newest block in what is usually asked for, if it is more, and if it is less. */
+const RISE_SHARE = 1 / 2
+const FALL_SHARE = 1 / 8
 
 /** One of the datagrams that are given out in turn. */
 interface Slot {
@@ -233,7 +234,7 @@ export class BlockSender {
   /** The symbols that answer the requests of a block, which are then over. */
   #repairOf(block: SenderBlock): Uint8Array {
     const { need } = block.requests
-    if (block.repairs === 0) this.#usualNeed += (need - this.#usualNeed) * USUAL_SHARE
+    if (block.repairs === 0) this.#usualNeed += (need - this.#usualNeed) * (need > this.#usualNeed ? RISE_SHARE : FALL_SHARE)
     const fresh = this.#maxSymbols - block.usedSymbols
     // What is sent to those who lost something gets lost as often.
     const wanted = need + Math.round(need * this.#options.rate.proactiveShare)

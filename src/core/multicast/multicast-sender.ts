@@ -409,7 +409,8 @@ export class MulticastSender {
     this.#timers.start = Infinity
     if (count === 0) return this.#finish('nobody', now)
     this.#phase = 'sending'
-    this.#timers.status = now + this.#limits.statusMs
+    // How long to back off in a group of this size must be known before the first packet is lost.
+    this.#sendStatus(now)
     this.#wantBlocks()
     this.#considerEnd(now)
   }
@@ -444,7 +445,7 @@ export class MulticastSender {
     const blocks = this.#blocks
     const isIdle = blocks.isIdle
     this.#timers.status = now + (isIdle && this.#phase !== 'joining' ? this.#statusPauseMs : this.#limits.statusMs)
-    if (isIdle) this.#statusPauseMs = Math.min(this.#limits.heartbeatMs, 2 * this.#statusPauseMs)
+    if (isIdle && this.#phase !== 'joining') this.#statusPauseMs = Math.min(this.#limits.heartbeatMs, 2 * this.#statusPauseMs)
     this.#sendState(now, isPoll, false, false)
   }
 
