@@ -50,6 +50,9 @@ const REPORT_WIRE_BYTES = 140
 /** How often the members are looked through, ms. */
 const SWEEP_MS = 50
 
+/** The share of time for which a member may hold the session up in the long run. */
+const STALL_SHARE = 0.05
+
 /** A member that is put out is told so at most this often, ms. */
 const TELL_AGAIN_MS = 50
 
@@ -383,7 +386,7 @@ export class MulticastSender {
     return false
   }
 
-  /** The window is full, and waits for those who are behind: each may hold the session up for so long, until it has caught up. */
+  /** The window is full, and waits for those who are behind. Each may hold the session up for some time, and then for a small share of it. */
   #countStall(now: number): void {
     const since = Math.max(this.#blocks.stalledSince, this.#stallSeenAt)
     const elapsedMs = now - since
@@ -391,9 +394,7 @@ export class MulticastSender {
     if (this.#blocks.stalledSince > this.#stallSeenAt) this.#sendStatus(now, true)
     this.#stallSeenAt = now
     this.#counters.stalledMs += elapsedMs
-    for (const member of this.#members.active.values())
-      if (member.firstMissing <= this.#blocks.firstBlock) member.heldUpMs += elapsedMs
-      else member.heldUpMs = 0
+    for (const member of this.#members.active.values()) if (member.firstMissing <= this.#blocks.firstBlock) member.heldUpMs += elapsedMs
   }
 
   #considerStart(now: number): void {
@@ -437,7 +438,7 @@ export class MulticastSender {
 
   #statusDue(now: number): void {
     if (this.#phase === 'ending' && this.#blocks.isIdle && ++this.#quietEnds > this.#limits.endRepeats) return this.#finish('complete', now)
-    this.#sendStatus(now)
+    this.#sendStatus(now, this.#blocks.stalledSince !== Infinity)
   }
 
   #sendStatus(now: number, isPoll: boolean = false): void {
@@ -479,6 +480,7 @@ export class MulticastSender {
     const limits = this.#limits
     const reportMs = this.#reportMs()
     for (const member of this.#members.active.values()) {
+      member.heldUpMs = Math.max(0, member.heldUpMs - STALL_SHARE * SWEEP_MS)
       if (!member.isReached) {
         if (now - member.joinedAt > Math.max(limits.reachMs, 2 * reportMs)) this.#expel(member, 'unreached', now)
       } else if (now - member.heardAt > Math.max(limits.receiverSilentMs, 4 * reportMs)) this.#expel(member, 'silent', now)

@@ -113,7 +113,7 @@ export interface SenderLimits {
   readonly windowBlocks: number
   /** The same, bytes; at least 4 blocks whatever it says. */
   readonly windowBytes: number
-  /** How long a full window waits for receivers that lack its oldest block before it is given up, ms. */
+  /** How long one receiver may hold the session up at a full window, ms; beyond it, for a twentieth of the time: then blocks are given up. */
   readonly stallMs: number
   /** How long after the second receiver the session waits for the other invited ones, ms. */
   readonly settleMs: number
@@ -174,7 +174,7 @@ export const DEFAULT_SENDER_LIMITS: SenderLimits = {
   aheadBlocks: 4,
   windowBlocks: 256,
   windowBytes: 48 * 1024 * 1024,
-  stallMs: 400,
+  stallMs: 100,
   settleMs: 80,
   startTimeoutMs: 1000,
   maxReceivers: 16_384,
