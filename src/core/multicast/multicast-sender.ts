@@ -448,7 +448,8 @@ export class MulticastSender {
     if (blocks.isIdle && this.#phase !== 'joining') {
       this.#timers.status = now + this.#statusPauseMs
       const { endMs, heartbeatMs } = this.#limits
-      this.#statusPauseMs = this.#phase === 'ending' ? Math.min(endMs, 1.2 * this.#statusPauseMs) : Math.min(heartbeatMs, 2 * this.#statusPauseMs)
+      this.#statusPauseMs =
+        this.#phase === 'ending' ? Math.min(endMs, 1.2 * this.#statusPauseMs) : Math.min(heartbeatMs, 2 * this.#statusPauseMs)
     }
     this.#sendState(now, isPoll, false, false)
   }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { type BlockLayout, fillSymbols, layoutOf, sealedOf } from './block-layout.ts'
 import { RepairRequests } from './repair-requests.ts'
 import { SenderBlock } from './sender-block.ts'
@@ -13,10 +13,13 @@ function setOf(...indices: number[]): Uint8Array {
 }
 
 test('symbols that were sent before serve every request, and no more than that', () => {
-  const requests = fc.array(fc.record({ held: fc.uniqueArray(fc.nat(59), { maxLength: 59 }), share: fc.double({ min: 0, max: 1, noNaN: true }) }), {
-    minLength: 1,
-    maxLength: 6,
-  })
+  const requests = fc.array(
+    fc.record({ held: fc.uniqueArray(fc.nat(59), { maxLength: 59 }), share: fc.double({ min: 0, max: 1, noNaN: true }) }),
+    {
+      minLength: 1,
+      maxLength: 6,
+    },
+  )
   fc.assert(
     fc.property(requests, (list) => {
       const gathered = new RepairRequests(8)
@@ -55,7 +58,10 @@ test("a receiver's newer request counts instead of its older one; without a plac
 
 test('a request that was answered since it was made asks for less', () => {
   const block = new SenderBlock(0, { k: 10, symbolBytes: 1 }, new Uint8Array(10), 8)
-  block.beginRun(100, Uint8Array.from({ length: 12 }, (_, index) => index))
+  block.beginRun(
+    100,
+    Uint8Array.from({ length: 12 }, (_, index) => index),
+  )
   block.beginRun(200, new Uint8Array([12, 13, 3]))
   assert.equal(block.underWay(112, new Uint8Array(0)), 3, 'made before the repair')
   assert.equal(block.underWay(202, new Uint8Array(0)), 1, 'in the middle of it')
@@ -85,5 +91,8 @@ test('a set of symbols travels in as few bytes as hold it', () => {
   removeSymbol(set, 255)
   const short = trimSet(set)
   assert.deepEqual([...short], [1, 2])
-  assert.deepEqual([0, 1, 9, 10, 255].map((index) => hasSymbol(short, index)), [true, false, true, false, false])
+  assert.deepEqual(
+    [0, 1, 9, 10, 255].map((index) => hasSymbol(short, index)),
+    [true, false, true, false, false],
+  )
 })

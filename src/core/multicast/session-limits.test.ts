@@ -27,7 +27,8 @@ test('every shift keeps what was seen', () => {
     window.add(100 + step)
     assert.equal(window.isNew(100), false, `seen ${step} before`)
     assert.equal(window.isNew(100 + step), false)
-    for (let counter = 101 + Math.max(0, step - 63); counter < 100 + step; counter++) assert.equal(window.isNew(counter), true, `${counter} after ${step}`)
+    for (let counter = 101 + Math.max(0, step - 63); counter < 100 + step; counter++)
+      assert.equal(window.isNew(counter), true, `${counter} after ${step}`)
   }
 })
 

@@ -1,7 +1,7 @@
 /** Sessions over networks that lose, delay, overtake and double packets: every block comes once, at a bounded cost. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { type GroupOptions, VirtualGroup } from './testing/virtual-group.ts'
 
 /** Blocks as large as they are meant to be, of short symbols: what counts is how many. */
@@ -45,7 +45,13 @@ test('parity that is sent before anybody asks spares requests', () => {
 
 for (const loss of [0.1, 0.3, 0.5])
   test(`${100 * loss} percent of loss, both ways`, () => {
-    const group = deliver({ seed: `loss-${loss}`, blocks: 20, parameters: WHOLE, path: { loss, feedbackLoss: loss }, senderLimits: PATIENT })
+    const group = deliver({
+      seed: `loss-${loss}`,
+      blocks: 20,
+      parameters: WHOLE,
+      path: { loss, feedbackLoss: loss },
+      senderLimits: PATIENT,
+    })
     assert.ok(costOf(group) < 1.6 / (1 - loss), `${costOf(group)}`)
     assert.equal(group.sender.status().givenUpBlocks, 0)
   })
@@ -144,7 +150,16 @@ test('any mixture of faults', () => {
   })
   fc.assert(
     fc.property(options, ({ seed, receivers, blocks, blockSymbols, proactiveShare, isOrdered, ...path }) => {
-      const group = new VirtualGroup({ seed, receivers, blocks, proactiveShare, isOrdered, parameters: { blockSymbols }, path, senderLimits: PATIENT })
+      const group = new VirtualGroup({
+        seed,
+        receivers,
+        blocks,
+        proactiveShare,
+        isOrdered,
+        parameters: { blockSymbols },
+        path,
+        senderLimits: PATIENT,
+      })
       group.run()
       assert.notEqual(group.finished, undefined)
       for (const receiver of group.receivers) {
