@@ -29,8 +29,7 @@ export type HeldRanges = readonly number[]
 export function encodeNeeds(held: Bitfield, maxBytes: number = MAX_NEEDS_BYTES): Uint8Array {
   const ranges = held.ranges()
   const all = encodeRanges(ranges)
-  // The map is as long as the content, so ranges are the shorter form where there are few.
-  const map = mapOf(held, 0)
+  const map = mapBytes(held.length, 0) <= maxBytes + MAP_HEAD_BYTES ? mapOf(held, 0) : all
   const exact = map.length < all.length ? map : all
   if (exact.length <= maxBytes) return exact
   const longest = encodeRanges(longestThatFit(ranges, maxBytes))
