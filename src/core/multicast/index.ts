@@ -23,6 +23,7 @@ export {
   type PieceKind,
 } from './content-block.ts'
 export { BlockBuilder, MIN_BLOCK_BYTES } from './block-builder.ts'
+export {
   ContentAssembler,
   DEFAULT_ASSEMBLER_LIMITS,
   type AssembledContent,
