@@ -144,7 +144,8 @@ export class SessionRate implements RateControl {
 
   sent(bytes: number, now: number): void {
     this.#sent.add(bytes, now)
-    if (this.#silenceAt === Infinity && this.#sent.bytes - this.#answeredBytes >= SILENT_BYTES) this.#silenceAt = now + this.#options.silenceMs
+    if (this.#silenceAt === Infinity && this.#sent.bytes - this.#answeredBytes >= SILENT_BYTES)
+      this.#silenceAt = now + this.#options.silenceMs
   }
 
   nextDeadline(): number {

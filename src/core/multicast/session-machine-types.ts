@@ -113,7 +113,7 @@ export interface SenderLimits {
   readonly windowBlocks: number
   /** The same, bytes; at least 4 blocks whatever it says. */
   readonly windowBytes: number
-  /** How long a full window waits for receivers that lack its oldest block before it is given up, ms. */
+  /** How long one receiver may hold the session up at a full window, ms; beyond it, for a twentieth of the time: then blocks are given up. */
   readonly stallMs: number
   /** How long after the second receiver the session waits for the other invited ones, ms. */
   readonly settleMs: number
@@ -133,7 +133,8 @@ export interface SenderLimits {
   readonly maxGrttMs: number
   /** RFC 5401's K: the back-off lasts up to K times the group's round trip. */
   readonly backoffFactor: number
-  /** The longest back-off that is asked of receivers, ms, however much feedback comes. */
+  /** The longest back-off of a group that is not small, ms: least, and greatest, however much feedback comes. */
+  readonly minBackoffMs: number
   readonly maxBackoffMs: number
   /** Receivers up to which nobody backs off. */
   readonly smallGroup: number
@@ -171,9 +172,9 @@ export const DEFAULT_SENDER_LIMITS: SenderLimits = {
   burstBytes: 96 * 1024,
   datagramSlots: 256,
   aheadBlocks: 4,
-  windowBlocks: 96,
+  windowBlocks: 256,
   windowBytes: 48 * 1024 * 1024,
-  stallMs: 400,
+  stallMs: 100,
   settleMs: 80,
   startTimeoutMs: 1000,
   maxReceivers: 16_384,
@@ -184,6 +185,7 @@ export const DEFAULT_SENDER_LIMITS: SenderLimits = {
   minGrttMs: 0.2,
   maxGrttMs: 2000,
   backoffFactor: 6,
+  minBackoffMs: 5,
   maxBackoffMs: 250,
   smallGroup: 8,
   minAggregateMs: 0.3,
@@ -206,7 +208,7 @@ export interface ReceiverLimits {
   readonly windowBlocks: number
   /** The same, bytes; at least 4 blocks whatever it says. */
   readonly windowBytes: number
-  /** Time between two JOINs until a WELCOME comes, ms; it doubles, up to the second. Each is spread by a half. */
+  /** Time between two JOINs until a WELCOME comes, ms; it grows by a half each time, up to the second. Each is spread by a half. */
   readonly joinRetryMs: number
   readonly maxJoinRetryMs: number
   /** First JOINs of so many invited are spread over this long for each of them, ms. */
@@ -233,9 +235,9 @@ export interface ReceiverLimits {
 }
 
 export const DEFAULT_RECEIVER_LIMITS: ReceiverLimits = {
-  windowBlocks: 96,
+  windowBlocks: 256,
   windowBytes: 48 * 1024 * 1024,
-  joinRetryMs: 30,
+  joinRetryMs: 15,
   maxJoinRetryMs: 500,
   joinSpreadMs: 0.25,
   unreachedMs: 1500,

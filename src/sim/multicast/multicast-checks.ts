@@ -28,7 +28,8 @@ export class MulticastChecks {
   delivered(host: ReceiverHost, block: number, payload: Uint8Array): void {
     this.#tell(host, block)
     host.held++
-    if (!isPayloadOf(block, payload, this.#world.sender.maxPayloadBytes)) this.#violated(`${host.name} gave out wrong bytes as block ${block}`)
+    if (!isPayloadOf(block, payload, this.#world.sender.maxPayloadBytes))
+      this.#violated(`${host.name} gave out wrong bytes as block ${block}`)
   }
 
   gaveUp(host: ReceiverHost, block: number): void {
@@ -64,7 +65,10 @@ export class MulticastChecks {
     for (const host of hosts) {
       if (host.isKilled) continue
       if (host.ended === undefined) this.#violated(`${host.name} never ended: ${host.held} of ${options.blocks} blocks`)
-      else if (!isHarmed(host.index) && (host.ended !== 'complete' || host.givenUp > 0 || host.held < options.blocks - Math.max(0, host.firstBlock)))
+      else if (
+        !isHarmed(host.index) &&
+        (host.ended !== 'complete' || host.givenUp > 0 || host.held < options.blocks - Math.max(0, host.firstBlock))
+      )
         this.#violated(`${host.name} ended as ${host.ended} with ${host.held} of ${options.blocks} blocks, ${host.givenUp} given up`)
     }
   }
