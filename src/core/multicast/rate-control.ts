@@ -199,11 +199,12 @@ export class SessionRate implements RateControl {
       if (this.#isStarting) return this.#endStart(report, now)
       return mode === 'fair' ? this.#yield(path, now) : this.#scavengerYield(path, now)
     }
+    // In the start a report needs not be about this rate alone, as long as it is about it too: in large groups they are far between.
+    if (this.#isStarting && now >= this.#overrunUntil) return this.#startRound(path, now)
     if (!isWhole || now < this.#overrunUntil) {
       this.#grownAt = now
       return
     }
-    if (this.#isStarting) return this.#startRound(path, now)
     const stepSec = Math.min(now - this.#grownAt, MOST_STEP_MS) / 1000
     this.#grownAt = now
     if (this.#trial === undefined && this.#isUsed(now)) this.#grow(stepSec * this.#growth(path, now), now)
@@ -224,8 +225,8 @@ export class SessionRate implements RateControl {
 
   /** Doubles the rate once enough receivers have told of the doubling before. */
   #startRound(path: ReceiverPath, now: number): void {
+    if (now - this.#changedAt < this.#options.leastRoundMs + (path.rttMs ?? 0)) return
     this.#heard.add(path.receiver)
-    if (now - this.#changedAt < this.#options.leastRoundMs) return
     if (this.#heard.size < Math.min(MOST_QUORUM, Math.ceil(this.#paths.size / 2)) || !this.#isUsed(now)) return
     if (this.#rate >= this.#options.mostBytesPerSec) {
       this.#isStarting = false

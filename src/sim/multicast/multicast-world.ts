@@ -111,9 +111,13 @@ export class MulticastWorld {
   startedAt = -1
   dataPackets = 0
   sentWireBytes = 0
+  /** Of it, what was sent before: answers to joins. */
+  joiningSentBytes = 0
   droppedPackets = 0
   feedbackPackets = 0
   feedbackWireBytes = 0
+  /** Of it, what came before the first block was asked for: joining. */
+  joiningWireBytes = 0
   /** By who was told gone, and why. */
   readonly gone: Map<string, string> = new Map()
   isSenderKilled = false
@@ -295,7 +299,11 @@ export class MulticastWorld {
   }
 
   #give(count: number): void {
-    if (this.startedAt < 0) this.startedAt = this.now
+    if (this.startedAt < 0) {
+      this.startedAt = this.now
+      this.joiningWireBytes = this.feedbackWireBytes
+      this.joiningSentBytes = this.sentWireBytes
+    }
     const { blocks } = this.options
     for (let at = 0; at < count && this.given < blocks; at++) {
       const payload = payloadOf(this.given, this.sender.maxPayloadBytes)
