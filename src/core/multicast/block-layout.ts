@@ -13,7 +13,7 @@ export interface BlockLayout {
 
 /** The longest symbol of a session. */
 export function maxSymbolBytes(parameters: SessionParameters): number {
-  return parameters.datagramBytes - DATA_HEADER_BYTES
+  return parameters.symbolBytes ?? parameters.datagramBytes - DATA_HEADER_BYTES
 }
 
 /** Payload bytes of a block, at the most. */

@@ -132,6 +132,7 @@ export class BlockReceiver {
     if (runEnd > block.runEnd) {
       // Another run: the answer to some request. What it leaves open may be asked for as soon as it is over.
       block.runEnd = runEnd
+      block.runs++
       block.holdUntil = -Infinity
     }
     if (block.runEnd > this.#loss.next) block.lackingSince = Infinity

@@ -87,7 +87,7 @@ export class BlockSender {
     this.maxPayloadBytes = maxPayloadBytes(parameters, cipher)
     const blockBytes = parameters.blockSymbols * this.#symbolBytes
     this.#windowBlocks = Math.max(4, Math.min(limits.windowBlocks, Math.floor(limits.windowBytes / blockBytes)))
-    this.#slots = makeSlots(limits.datagramSlots, parameters.datagramBytes, sessionIdBytes(parameters.sessionId))
+    this.#slots = makeSlots(limits.datagramSlots, DATA_HEADER_BYTES + this.#symbolBytes, sessionIdBytes(parameters.sessionId))
     this.#parity = new Uint8Array(PARITY_BATCH * this.#symbolBytes)
     this.#pacer = new Pacer(limits.burstMs, limits.burstBytes, now)
   }

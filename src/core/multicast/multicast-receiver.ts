@@ -326,7 +326,8 @@ export class MulticastReceiver {
    * answer to who lacks the most serves all.
    */
   #deferMs(block: ReceivedBlock): number {
-    if (this.#backoffMs === 0) return 0
+    // What an answer has left over is less than usual for everybody.
+    if (this.#backoffMs === 0 || block.runs > 1) return 0
     return Math.min(1, Math.max(0, this.#usualNeed - block.missing) * DEFER_SHARE) * this.#backoffMs
   }
 

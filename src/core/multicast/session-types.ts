@@ -62,6 +62,8 @@ export interface SessionParameters {
   readonly sessionId: string
   /** The UDP payload of a data packet at the most, bytes, headers of the session included. */
   readonly datagramBytes: number
+  /** Bytes of a whole symbol, where they are fewer than a datagram has room for: the simulator's carry next to nothing. */
+  readonly symbolBytes?: number
   /** Source symbols of a whole block. */
   readonly blockSymbols: number
 }
