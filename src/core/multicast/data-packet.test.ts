@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { fromHex, toHex } from '../lib/bytes.ts'
 import { DATA_HEADER_BYTES, DataHeader, TAGGED_FROM, isOfSession, unwrapU32, writeDataHeader, writeTag } from './data-packet.ts'
 
@@ -26,7 +26,17 @@ test('a data packet is read as it was written (docs/specs/07-multicast.md §3)',
         writeTag(packet, high, low)
         const header = new DataHeader()
         assert.ok(header.read(packet))
-        assert.deepEqual({ ...header }, { tagHigh: high, tagLow: low, k, index, remaining, sequence, timestampUs, block, symbolBytes: 5 })
+        assert.deepEqual(Object.fromEntries(Object.entries(header)), {
+          tagHigh: high,
+          tagLow: low,
+          k,
+          index,
+          remaining,
+          sequence,
+          timestampUs,
+          block,
+          symbolBytes: 5,
+        })
       },
     ),
   )

@@ -13,3 +13,25 @@ export { DEFAULT_RECEIVER_LIMITS, DEFAULT_SENDER_LIMITS } from './session-machin
 export { MAX_APP_BYTES, MAX_NAME_BYTES } from './session-packets.ts'
 export { SessionRate, type RateStatus } from './rate-control.ts'
 export { DEFAULT_RATE_OPTIONS, type RateOptions } from './rate-options.ts'
+export {
+  decodeBlock,
+  MAX_BLOCK_BYTES,
+  MAX_BLOCK_CHUNKS,
+  MAX_CHUNK_BYTES,
+  MAX_SEGMENTS,
+  writeSegment,
+  type BlockSegment,
+  type ManifestPiece,
+  type PieceKind,
+} from './content-block.ts'
+export { BlockBuilder, MIN_BLOCK_BYTES } from './block-builder.ts'
+export {
+  ContentAssembler,
+  DEFAULT_ASSEMBLER_LIMITS,
+  type AssembledContent,
+  type AssemblerLimits,
+  type AssemblerOutput,
+  type AssemblerStatus,
+} from './content-assembler.ts'
+export { decodeNeeds, encodeNeeds, MAX_NEEDS_BYTES, type HeldRanges } from './needs.ts'
+export { DEFAULT_SEND_PLAN_OPTIONS, SendPlan, type PlannedRun, type SendPlanOptions, type SendPlanStatus } from './send-plan.ts'

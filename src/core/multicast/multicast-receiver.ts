@@ -122,7 +122,7 @@ export class MulticastReceiver {
   #overrun = 0
 
   constructor(options: ReceiverOptions, now: number) {
-    assert(options.app.length <= MAX_APP_BYTES, 'at most 512 bytes of needs')
+    assert(options.app.length <= MAX_APP_BYTES, 'at most 1100 bytes of needs')
     assert(utf8Encode(options.name).length <= MAX_NAME_BYTES, 'a name of at most 255 bytes')
     this.#options = options
     this.#limits = { ...DEFAULT_RECEIVER_LIMITS, ...options.limits }

@@ -444,9 +444,13 @@ export class MulticastSender {
   #sendStatus(now: number, isPoll: boolean = false): void {
     this.#welcomeAgain(now)
     const blocks = this.#blocks
-    const isIdle = blocks.isIdle
-    this.#timers.status = now + (isIdle && this.#phase !== 'joining' ? this.#statusPauseMs : this.#limits.statusMs)
-    if (isIdle && this.#phase !== 'joining') this.#statusPauseMs = Math.min(this.#limits.heartbeatMs, 2 * this.#statusPauseMs)
+    this.#timers.status = now + this.#limits.statusMs
+    if (blocks.isIdle && this.#phase !== 'joining') {
+      this.#timers.status = now + this.#statusPauseMs
+      const { endMs, heartbeatMs } = this.#limits
+      this.#statusPauseMs =
+        this.#phase === 'ending' ? Math.min(endMs, 1.2 * this.#statusPauseMs) : Math.min(heartbeatMs, 2 * this.#statusPauseMs)
+    }
     this.#sendState(now, isPoll, false, false)
   }
 

@@ -145,8 +145,10 @@ export interface SenderLimits {
   readonly statusMs: number
   /** The same while there is nothing to send, ms. */
   readonly heartbeatMs: number
-  /** The first pause between two status packets when there is nothing to send, ms; it doubles up to `heartbeatMs`. */
+  /** The first pause between two status packets when there is nothing to send, ms; it doubles up to `heartbeatMs`, or grows up to `endMs`. */
   readonly minStatusMs: number
+  /** The longest pause between two status packets that tell the end, ms: short, as everybody waits for them and a burst may lose many. */
+  readonly endMs: number
   /** How often the end is said, and nobody asks for anything, before the sender goes without having heard from all. */
   readonly endRepeats: number
   /** Receivers up to which the sender waits for each by what it reports; in larger groups, until nobody asks any more. */
@@ -191,9 +193,10 @@ export const DEFAULT_SENDER_LIMITS: SenderLimits = {
   minAggregateMs: 0.3,
   maxAggregateMs: 50,
   statusMs: 25,
-  heartbeatMs: 100,
+  heartbeatMs: 50,
   minStatusMs: 3,
-  endRepeats: 12,
+  endMs: 20,
+  endRepeats: 60,
   exactGroup: 64,
   maxRepairs: 64,
   feedbackBytesPerSec: 25_000,

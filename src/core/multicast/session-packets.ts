@@ -29,7 +29,7 @@ import type { SessionCipher } from './session-types.ts'
 export const CONTROL_HEADER_BYTES = 19
 
 /** Bytes that a receiver may say of its needs. */
-export const MAX_APP_BYTES = 512
+export const MAX_APP_BYTES = 1100
 
 /** UTF-8 bytes of a receiver's name. */
 export const MAX_NAME_BYTES = 255
