@@ -35,3 +35,23 @@ export { decodeNeeds, encodeNeeds, MAX_NEEDS_BYTES, type HeldRanges } from './ne
 export { DEFAULT_SEND_PLAN_OPTIONS, SendPlan, type PlannedRun, type SendPlanOptions, type SendPlanStatus } from './send-plan.ts'
 export { SessionRate, type RateStatus } from './rate-control.ts'
 export { DEFAULT_RATE_OPTIONS, type RateOptions } from './rate-options.ts'
+export { ethernetAddress, isAlwaysFlooded, pickGroup, wellKnownGroups, type GroupKind, type WellKnownGroups } from './addresses.ts'
+export { ImpairmentModel, parseImpairment, type ImpairmentOptions } from './impairment-model.ts'
+export { PLAIN_BEACONS, type BeaconCipher } from './reach/beacon.ts'
+export { ReachMachine } from './reach/reach-machine.ts'
+export {
+  REACH_LIMITS,
+  REACH_TIMES,
+  type LinkReport,
+  type MatrixEntry,
+  type PathState,
+  type PeerView,
+  type ReachEntry,
+  type ReachInput,
+  type ReachLimits,
+  type ReachLink,
+  type ReachOptions,
+  type ReachOutput,
+  type ReachPath,
+  type ReachTimes,
+} from './reach/reach-types.ts'
