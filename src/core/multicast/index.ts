@@ -1,0 +1,12 @@
+/** Multicast as a library: see docs/specs/07-multicast.md and 09-discovery.md. */
+export { Beacon, type BeaconInput, type BeaconOptions, type BeaconOutput } from './discovery/beacon.ts'
+export { decodeBeacon, encodeBeacon, MAX_BEACON_BYTES, type BeaconContent } from './discovery/beacon-codec.ts'
+export { decodeDnsMessage, encodeDnsMessage } from './discovery/dns-codec.ts'
+export * from './discovery/dns-message.ts'
+export * from './discovery/join-candidates.ts'
+export { MdnsBrowser, type BrowserInput, type BrowserOptions, type BrowserOutput, type FoundService } from './discovery/mdns-browser.ts'
+export * from './discovery/mdns-link.ts'
+export { MDNS_PORT, MdnsResponder, type MdnsPeer } from './discovery/mdns-responder.ts'
+export type { ResponderInput, ResponderOptions, ResponderOutput } from './discovery/mdns-responder.ts'
+export * from './discovery/membership-proof.ts'
+export type { Offer, OfferedService } from './discovery/service-records.ts'
