@@ -5,6 +5,7 @@
 import type { Coordinate, QueryFilter } from '../../core/gossip/serf-messages.ts'
 import type { ProfileName } from '../../core/gossip/profile.ts'
 import type { Verdict } from '../../core/gossip/verdict.ts'
+import type { DiscoverySettings } from '../multicast/discovery/discovery.ts'
 import type { FromAnyWorker, WorkerCall } from '../worker-thread.ts'
 import type {
   DoctorReport,
@@ -39,6 +40,8 @@ export interface GossipWorkerOptions {
   /** How long a failed member is tried to be reached, and one that left is remembered, ms. */
   readonly reconnectTimeoutMs: number
   readonly tombstoneTimeoutMs: number
+  /** Undefined where nobody is looked for. */
+  readonly discovery: DiscoverySettings | undefined
 }
 
 /** How an attempt to join an address ended. */

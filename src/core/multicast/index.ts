@@ -1,6 +1,16 @@
 /** Multicast as a library: see docs/specs/07-multicast.md and 09-discovery.md. */
-export { Beacon, type BeaconInput, type BeaconOptions, type BeaconOutput } from './discovery/beacon.ts'
-export { decodeBeacon, encodeBeacon, MAX_BEACON_BYTES, type BeaconContent } from './discovery/beacon-codec.ts'
+export {
+  DiscoveryBeacon,
+  type DiscoveryBeaconInput,
+  type DiscoveryBeaconOptions,
+  type DiscoveryBeaconOutput,
+} from './discovery/discovery-beacon.ts'
+export {
+  decodeDiscoveryBeacon,
+  encodeDiscoveryBeacon,
+  MAX_DISCOVERY_BEACON_BYTES,
+  type DiscoveryBeaconContent,
+} from './discovery/discovery-beacon-codec.ts'
 export { decodeDnsMessage, encodeDnsMessage } from './discovery/dns-codec.ts'
 export * from './discovery/dns-message.ts'
 export * from './discovery/join-candidates.ts'

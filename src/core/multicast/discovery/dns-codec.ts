@@ -10,7 +10,7 @@
  * and all names of a message together at most `MAX_LABELS` labels, so that pointers cannot multiply what was sent. The target of an SRV
  * record is never written compressed: resolvers of old may not read it (RFC 6762 §18.14), and one form is enough.
  */
-import { utf8Decode, utf8Encode } from '../../lib/bytes.ts'
+import { copyBytes, utf8Decode, utf8Encode } from '../../lib/bytes.ts'
 import { wireError, type WireError } from '../../wire/wire-error.ts'
 import { Writer } from '../../wire/writer.ts'
 import { assert } from '../../lib/assert.ts'
@@ -192,9 +192,9 @@ class DnsReader {
       this.#fail()
       return new Uint8Array(0)
     }
-    const view = this.#bytes.slice(this.#at, end)
+    const taken = copyBytes(this.#bytes.subarray(this.#at, end))
     this.#at = end
-    return view
+    return taken
   }
 
   #has(count: number): boolean {

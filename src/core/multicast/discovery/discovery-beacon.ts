@@ -9,10 +9,10 @@
  * joins it, which needs no answer. Where beacons of strangers alone are many (clusters that share a network), intervals grow further.
  */
 import type { Random } from '../../lib/random.ts'
-import { decodeBeacon, encodeBeacon } from './beacon-codec.ts'
+import { decodeDiscoveryBeacon, encodeDiscoveryBeacon } from './discovery-beacon-codec.ts'
 import type { ClusterIdentity, Discovered, DiscoveredEndpoint, Stranger } from './membership-proof.ts'
 
-export interface BeaconOptions {
+export interface DiscoveryBeaconOptions {
   readonly identity: ClusterIdentity
   readonly node: string
   /** Eight random bytes, new with each start of the node. */
@@ -23,9 +23,9 @@ export interface BeaconOptions {
   readonly random: Random
 }
 
-export type BeaconInput = { readonly type: 'packet'; readonly bytes: Uint8Array }
+export type DiscoveryBeaconInput = { readonly type: 'packet'; readonly bytes: Uint8Array }
 
-export type BeaconOutput =
+export type DiscoveryBeaconOutput =
   /** To everybody on this network. */
   | { readonly type: 'send'; readonly bytes: Uint8Array }
   | { readonly type: 'found'; readonly found: Discovered }
@@ -42,9 +42,9 @@ const LONGEST_INTERVAL_MS = 512_000
 /** Beacons that are looked at per second; the rest is dropped and counted. */
 const MAX_PER_SEC = 500
 
-export class Beacon {
+export class DiscoveryBeacon {
   readonly counters = { sent: 0, suppressed: 0, heard: 0, dropped: 0 }
-  readonly #options: BeaconOptions
+  readonly #options: DiscoveryBeaconOptions
   readonly #ownId: string
   #intervalMs = FIRST_INTERVAL_MS
   #sendAt: number
@@ -54,16 +54,16 @@ export class Beacon {
   #strangersHeard = 0
   #second = 0
   #countInSecond = 0
-  #outputs: BeaconOutput[] = []
+  #outputs: DiscoveryBeaconOutput[] = []
 
-  constructor(options: BeaconOptions, now: number) {
+  constructor(options: DiscoveryBeaconOptions, now: number) {
     this.#options = options
     this.#ownId = [...options.id].map((byte) => byte.toString(16).padStart(2, '0')).join('')
     // The first one is sent whatever is heard: nobody knows this node yet.
     this.#sendAt = now + options.random.float() * FIRST_DELAY_MS
   }
 
-  handle({ bytes }: BeaconInput, now: number): void {
+  handle({ bytes }: DiscoveryBeaconInput, now: number): void {
     const second = Math.floor(now / 1000)
     if (second !== this.#second) this.#countInSecond = 0
     this.#second = second
@@ -71,7 +71,7 @@ export class Beacon {
       this.counters.dropped++
       return
     }
-    const content = decodeBeacon(bytes, this.#options.identity)
+    const content = decodeDiscoveryBeacon(bytes, this.#options.identity)
     if (typeof content === 'string') {
       this.#strangersHeard++
       this.#outputs.push({ type: 'stranger', stranger: content })
@@ -103,7 +103,7 @@ export class Beacon {
     return Math.min(this.#sendAt, this.#intervalEndsAt)
   }
 
-  drain(): BeaconOutput[] {
+  drain(): DiscoveryBeaconOutput[] {
     const outputs = this.#outputs
     this.#outputs = []
     return outputs
@@ -119,6 +119,6 @@ export class Beacon {
   #send(): void {
     const { identity, node, id, endpoint } = this.#options
     this.counters.sent++
-    this.#outputs.push({ type: 'send', bytes: encodeBeacon({ node, id, ...endpoint }, identity) })
+    this.#outputs.push({ type: 'send', bytes: encodeDiscoveryBeacon({ node, id, ...endpoint }, identity) })
   }
 }

@@ -3,8 +3,8 @@ import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { fromHex, toHex } from '../../lib/bytes.ts'
 import { Random } from '../../lib/random.ts'
-import { decodeBeacon, encodeBeacon } from './beacon-codec.ts'
-import { Beacon, type BeaconOutput } from './beacon.ts'
+import { decodeDiscoveryBeacon, encodeDiscoveryBeacon } from './discovery-beacon-codec.ts'
+import { DiscoveryBeacon, type DiscoveryBeaconOutput } from './discovery-beacon.ts'
 import type { ClusterIdentity } from './membership-proof.ts'
 import { toyKey } from './testing/toy-key.ts'
 
@@ -16,31 +16,31 @@ const n1 = { node: 'n1', id: idOf(1), address: Uint8Array.of(10, 0, 0, 1), port:
 test('what was written is read back, sealed or not, and by nobody else', () => {
   const read = { node: 'n1', id: '0000000000000001', endpoints: [{ address: n1.address, port: 7946 }] }
   for (const identity of [plain, keyed]) {
-    const bytes = encodeBeacon(n1, identity)
-    assert.deepEqual(decodeBeacon(bytes, identity), read)
-    assert.equal(decodeBeacon(bytes, { ...identity, cluster: 'other' }), 'another cluster')
-    assert.equal(decodeBeacon(bytes, { ...identity, key: toyKey('b') }), 'another key')
+    const bytes = encodeDiscoveryBeacon(n1, identity)
+    assert.deepEqual(decodeDiscoveryBeacon(bytes, identity), read)
+    assert.equal(decodeDiscoveryBeacon(bytes, { ...identity, cluster: 'other' }), 'another cluster')
+    assert.equal(decodeDiscoveryBeacon(bytes, { ...identity, key: toyKey('b') }), 'another key')
   }
-  assert.equal(decodeBeacon(encodeBeacon(n1, keyed), plain), 'another key')
+  assert.equal(decodeDiscoveryBeacon(encodeDiscoveryBeacon(n1, keyed), plain), 'another key')
 })
 
 test('a beacon of a cluster without encryption, byte by byte', () => {
   const hex = ['5043424e', '01', '00', '6def1568', '08706f6c7963617374', '0000000000000001', '026e31', '040a000001', '1f0a'].join('')
-  assert.equal(toHex(encodeBeacon(n1, plain)), hex)
-  assert.notEqual(typeof decodeBeacon(fromHex(hex)!, plain), 'string')
+  assert.equal(toHex(encodeDiscoveryBeacon(n1, plain)), hex)
+  assert.notEqual(typeof decodeDiscoveryBeacon(fromHex(hex)!, plain), 'string')
 })
 
 test('bytes of anybody, and beacons that were changed, are refused without throwing', () => {
-  fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => void decodeBeacon(bytes, plain)))
+  fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => void decodeDiscoveryBeacon(bytes, plain)))
   for (const identity of [plain, keyed]) {
-    const whole = encodeBeacon(n1, identity)
+    const whole = encodeDiscoveryBeacon(n1, identity)
     fc.assert(
       fc.property(fc.nat(whole.length - 1), fc.integer({ min: 1, max: 255 }), (at, change) => {
         const bytes = Uint8Array.from(whole)
         bytes[at]! ^= change
-        const read = decodeBeacon(bytes, identity)
+        const read = decodeDiscoveryBeacon(bytes, identity)
         if (identity === keyed) assert.equal(typeof read, 'string')
-        assert.equal(typeof decodeBeacon(whole.subarray(0, at), identity), 'string')
+        assert.equal(typeof decodeDiscoveryBeacon(whole.subarray(0, at), identity), 'string')
       }),
     )
   }
@@ -48,7 +48,7 @@ test('bytes of anybody, and beacons that were changed, are refused without throw
 
 /** Nodes on one network that hear each other's beacons at once. */
 class Network {
-  readonly beacons: Beacon[] = []
+  readonly beacons: DiscoveryBeacon[] = []
   readonly sent: { at: number; from: number }[] = []
   readonly found: Map<string, number> = new Map()
   now = 0
@@ -57,7 +57,7 @@ class Network {
     for (let k = 0; k < count; k++) {
       const endpoint = { address: Uint8Array.of(10, 0, k >> 8, k & 255), port: 7946 }
       const options = { identity: plain, node: `n${k}`, id: idOf(k), endpoint, random: new Random(`${seed}/${k}`) }
-      this.beacons.push(new Beacon({ ...options, isMember: ({ node }) => isMember(`n${k}`, node) }, 0))
+      this.beacons.push(new DiscoveryBeacon({ ...options, isMember: ({ node }) => isMember(`n${k}`, node) }, 0))
     }
   }
 
@@ -76,7 +76,7 @@ class Network {
     this.now = at
   }
 
-  #output(output: BeaconOutput, from: number): void {
+  #output(output: DiscoveryBeaconOutput, from: number): void {
     if (output.type === 'found') this.found.set(`${from} ${output.found.node}`, this.now)
     if (output.type !== 'send') return
     this.sent.push({ at: this.now, from })
@@ -122,8 +122,11 @@ test('two clusters on one network that do not know each other are not silenced: 
 
 test('so many beacons per second are looked at; strangers in masses make intervals longer', () => {
   const endpoint = { address: n1.address, port: 1 }
-  const beacon = new Beacon({ identity: plain, node: 'n1', id: n1.id, endpoint, isMember: () => false, random: new Random('flood') }, 0)
-  const foreign = encodeBeacon(n1, { ...plain, cluster: 'foreign' })
+  const beacon = new DiscoveryBeacon(
+    { identity: plain, node: 'n1', id: n1.id, endpoint, isMember: () => false, random: new Random('flood') },
+    0,
+  )
+  const foreign = encodeDiscoveryBeacon(n1, { ...plain, cluster: 'foreign' })
   let sent = 0
   for (let now = 0; now < 1_000_000; now += 100) {
     for (let i = 0; i < 60; i++) beacon.handle({ type: 'packet', bytes: foreign }, now)

@@ -7,18 +7,18 @@
  *
  * The hash lets beacons of other clusters be dropped before anything is decrypted. It is no secret and proves nothing.
  */
-import { concatBytes, toHex } from '../../lib/bytes.ts'
+import { concatBytes, copyBytes, toHex } from '../../lib/bytes.ts'
 import { Reader } from '../../wire/reader.ts'
 import { Writer } from '../../wire/writer.ts'
 import { MAX_NODE_BYTES, type ClusterIdentity, type Discovered, type Stranger } from './membership-proof.ts'
 
 /** What a node says of itself in its beacons. */
-export interface BeaconContent extends Discovered {
+export interface DiscoveryBeaconContent extends Discovered {
   /** Eight random bytes, in hex, new with each start. */
   readonly id: string
 }
 
-export const MAX_BEACON_BYTES = 1024
+export const MAX_DISCOVERY_BEACON_BYTES = 1024
 const MAGIC = Uint8Array.of(0x50, 0x43, 0x42, 0x4e)
 const VERSION = 1
 const HEADER_BYTES = 10
@@ -26,7 +26,7 @@ const ID_BYTES = 8
 const MAX_CLUSTER_BYTES = 512
 
 /** `id` is 16 hexadecimal digits as bytes; each beacon names one endpoint. */
-export function encodeBeacon(
+export function encodeDiscoveryBeacon(
   { node, id, address, port }: { node: string; id: Uint8Array; address: Uint8Array; port: number },
   { cluster, key }: ClusterIdentity,
 ): Uint8Array {
@@ -42,8 +42,8 @@ export function encodeBeacon(
 }
 
 /** What a node of this cluster says; else why it is none. */
-export function decodeBeacon(bytes: Uint8Array, { cluster, key }: ClusterIdentity): BeaconContent | Stranger {
-  if (bytes.length > MAX_BEACON_BYTES || bytes.length < HEADER_BYTES) return 'not understood'
+export function decodeDiscoveryBeacon(bytes: Uint8Array, { cluster, key }: ClusterIdentity): DiscoveryBeaconContent | Stranger {
+  if (bytes.length > MAX_DISCOVERY_BEACON_BYTES || bytes.length < HEADER_BYTES) return 'not understood'
   if (MAGIC.some((byte, index) => bytes[index] !== byte) || bytes[MAGIC.length] !== VERSION) return 'not understood'
   const header = headerOf(cluster, key !== undefined)
   const isSealed = bytes[MAGIC.length + 1] === 1
@@ -60,7 +60,7 @@ export function decodeBeacon(bytes: Uint8Array, { cluster, key }: ClusterIdentit
   const port = reader.u16()
   if (!reader.done() || (address.length !== 4 && address.length !== 16) || port === 0 || node === '') return 'not understood'
   if (named !== cluster) return 'another cluster'
-  return { node, id: toHex(id), endpoints: [{ address: address.slice(), port }] }
+  return { node, id: toHex(id), endpoints: [{ address: copyBytes(address), port }] }
 }
 
 function headerOf(cluster: string, isSealed: boolean): Uint8Array {
