@@ -217,14 +217,14 @@ export class Discovery {
     const endpoints = found.endpoints.filter(({ address }) => canReach(this.#options.bind, address))
     if (endpoints.length === 0) {
       this.#once(`family ${found.node}`, 'an agent was discovered whose address is of the other IP family than this one listens on', {
-        node: found.node,
+        agent: found.node,
         by,
       })
       return
     }
     const isNew = !this.#options.isMember(found)
     this.#candidates.feed({ type: 'found', by, found: { node: found.node, endpoints } })
-    if (isNew) this.#options.log('debug', 'discovered an agent', { node: found.node, by, interface: via.name })
+    if (isNew) this.#options.log('debug', 'discovered an agent', { agent: found.node, by, interface: via.name })
   }
 
   #stranger(stranger: Stranger, name: string, via: NetworkInterface): void {
@@ -241,7 +241,7 @@ export class Discovery {
   }
 
   async #join({ node, by, endpoint }: CandidateOutput): Promise<void> {
-    const fields = { node, by, address: formatAddress(ipText(endpoint.address), endpoint.port) }
+    const fields = { agent: node, by, address: formatAddress(ipText(endpoint.address), endpoint.port) }
     this.#options.log('info', 'an agent was discovered on the network; joining it', fields)
     const reason = await this.#options.join(endpoint)
     if (reason !== undefined) this.#options.log('debug', 'an agent that was discovered does not answer', { ...fields, reason })
