@@ -6,7 +6,7 @@
  * doesn't answer yet. Stop: in the reverse order; what runs is not ended but goes on at the next start.
  */
 import { join } from 'node:path'
-import { formatAddress, parseListenAddress } from './addresses.ts'
+import { formatAddress, isLoopback, parseListenAddress } from './addresses.ts'
 import { systemClock } from './clock.ts'
 import type { AgentConfig } from './config/options.ts'
 import { startDataPlane } from './data-plane/client.ts'
@@ -26,6 +26,7 @@ import type { HttpServer } from './http/server.ts'
 import { roomLogger } from './log.ts'
 import type { Logger } from './log.ts'
 import { createMetrics } from './metrics.ts'
+import type { DiscoverySettings } from './multicast/discovery/discovery.ts'
 import type { LogRing } from './serf-rpc/log-tap.ts'
 import type { SerfRpcServer } from './serf-rpc/server.ts'
 import type { Metrics } from './metrics.ts'
@@ -235,6 +236,8 @@ class RunningAgent implements Agent {
         reconnectTimeoutMs: config.reconnectTimeoutMs,
         tombstoneTimeoutMs: config.tombstoneTimeoutMs,
         multicast: config.multicast ? { port: config.multicastPort, ttl: config.multicastTtl } : undefined,
+        cluster: config.cluster,
+        discovery: discoveryOf(config),
       },
       retryMinMs: JOIN_RETRY_MS,
       retryMaxMs: config.joinRetryMaxMs,
@@ -391,4 +394,11 @@ class RunningAgent implements Agent {
   #log(room: Parameters<typeof roomLogger>[1]): Logger {
     return roomLogger(this.#options.log, room)
   }
+}
+
+/** A node that is reached from this machine alone has nobody to find. */
+function discoveryOf(config: AgentConfig): DiscoverySettings | undefined {
+  const { isDiscovering: isOn, discoveryPort: beaconPort, serfDiscover } = config
+  if (isLoopback(config.bind) || (!isOn && serfDiscover === '')) return undefined
+  return { isOn, beaconPort, serfName: serfDiscover === '' ? undefined : serfDiscover }
 }

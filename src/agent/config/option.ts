@@ -33,6 +33,7 @@ export type Group =
   | 'Node'
   | 'Addresses'
   | 'Membership'
+  | 'Discovery'
   | 'Gossip'
   | 'Store and destinations'
   | 'Swarm'

@@ -23,6 +23,9 @@ import { Doctor, DOCTOR_QUERY, type AnsweredQuery } from './doctor.ts'
 import { GossipClock } from './gossip-clock.ts'
 import { GossipSockets } from './gossip-sockets.ts'
 import { ipBytes, ipText } from './ip-bytes.ts'
+import { Discovery } from '../multicast/discovery/discovery.ts'
+import { discoveryKey } from '../multicast/discovery/discovery-key.ts'
+import type { Discovered } from '../../core/multicast/discovery/membership-proof.ts'
 import { readKeyFile, writeKeyFile } from './key-file.ts'
 import { memberOf } from './gossip-member.ts'
 import { SenderTable } from './sender-table.ts'
@@ -73,6 +76,7 @@ export class GossipNode {
   #reach: ReachService | undefined
   readonly #senders: SenderTable = new SenderTable()
   readonly #doctor: Doctor
+  #discovery: Discovery | undefined
   /** Answers to the doctor's questions, by a number below 0. */
   readonly #consultations: Map<number, { readonly answers: Map<string, AnsweredQuery>; readonly wanted: number }> = new Map()
 
@@ -153,15 +157,16 @@ export class GossipNode {
     this.#post({ type: 'ready', port, self: this.#member(this.#machine.serf.self()), rejoin })
     this.#settle()
     this.#startReach()
+    this.#discover(port)
   }
 
   #startReach(): void {
-    const { multicast, name, label, bind } = this.#options
+    const { multicast, name, bind } = this.#options
     if (multicast === undefined) return
     this.#reach = new ReachService({
       ...multicast,
       name,
-      cluster: label,
+      cluster: this.#cluster(),
       bind,
       keyring: this.#keyring,
       members: () =>
@@ -173,6 +178,43 @@ export class GossipNode {
       log: (level, message, fields) => this.#log(level, message, fields),
     })
     void this.#reach.start()
+  }
+
+  /** Looks for other agents of the cluster on the networks of this machine. */
+  #discover(gossipPort: number): void {
+    const { discovery: settings, name, bind } = this.#options
+    if (settings === undefined) return
+    this.#discovery = new Discovery({
+      settings,
+      identity: {
+        cluster: this.#cluster(),
+        key: this.#keyring === undefined ? undefined : discoveryKey(this.#keyring),
+      },
+      node: name,
+      bind,
+      gossipPort,
+      clock: this.#clock,
+      isMember: (found) => this.#isMember(found),
+      memberCount: () => {
+        const { members, failed, left } = this.#running.serf.stats()
+        return members - failed - left
+      },
+      join: (endpoint) => this.#exchange(endpoint),
+      log: (level, message, fields) => this.#log(level, message, fields),
+    })
+    this.#discovery.start()
+  }
+
+  /** What tells this cluster's packets from those of others on the same network. */
+  #cluster(): string {
+    const { cluster, label } = this.#options
+    return label === '' ? cluster : `${cluster}/${label}`
+  }
+
+  #isMember({ node, endpoints }: Discovered): boolean {
+    const { serf } = this.#running
+    if (serf.member(node)?.status === 'alive') return true
+    return endpoints.some((endpoint) => serf.members().some((member) => member.status === 'alive' && sameEndpoint(member, endpoint)))
   }
 
   #generation(): number {
@@ -318,6 +360,7 @@ export class GossipNode {
         return this.#post({ type: 'state', change: { node, key, value, generation, version } })
       }
       case 'key-change':
+        this.#discovery?.keysChanged()
         return this.#keepKeys(output.operation)
       case 'conflict-lost':
         return this.#post({ type: 'conflict-lost', address: this.#claimant, reason: output.reason })
@@ -413,6 +456,7 @@ export class GossipNode {
   }
 
   #leave(): Promise<{ isTold: boolean }> {
+    this.#discovery?.close()
     return new Promise((resolve) => {
       this.#departures.push((isTold) => resolve({ isTold }))
       if (this.#departures.length === 1) this.#handle({ type: 'leave' })
@@ -462,6 +506,7 @@ export class GossipNode {
 
   async #close(): Promise<void> {
     clearTimeout(this.#timer)
+    this.#discovery?.close()
     await this.#reach?.close()
     this.#machine = undefined
     this.#snapshot?.close()

@@ -6,6 +6,7 @@ import type { Coordinate, QueryFilter } from '../../core/gossip/serf-messages.ts
 import type { ProfileName } from '../../core/gossip/profile.ts'
 import type { Verdict } from '../../core/gossip/verdict.ts'
 import type { ReachEntry } from '../../core/multicast/reach/reach-types.ts'
+import type { DiscoverySettings } from '../multicast/discovery/discovery.ts'
 import type { FromAnyWorker, WorkerCall } from '../worker-thread.ts'
 import type {
   DoctorReport,
@@ -42,6 +43,10 @@ export interface GossipWorkerOptions {
   readonly tombstoneTimeoutMs: number
   /** Where beacons of multicast are sent; undefined for no multicast. */
   readonly multicast: { readonly port: number; readonly ttl: number } | undefined
+  /** Name of the cluster, for discovery and for beacons. */
+  readonly cluster: string
+  /** Undefined where nobody is looked for. */
+  readonly discovery: DiscoverySettings | undefined
 }
 
 /** How an attempt to join an address ended. */
