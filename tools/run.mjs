@@ -15,7 +15,7 @@ const TESTBED = path.resolve(ROOT, '../shared/testbed/testbed')
 const MINIMUM_NODE = { major: 20, minor: 20 }
 
 /** Commands of programs that tests get along with, and the Debian packages that bring them, with services. */
-const PEER_COMMANDS = { serf: 'serf' }
+const PEER_COMMANDS = { serf: 'serf', smcrouted: 'smcroute', 'avahi-daemon': 'avahi-daemon', 'avahi-browse': 'avahi-utils' }
 /** Commands of the testbed. */
 const TESTBED_COMMANDS = { ip: 'iproute2', tc: 'iproute2', nft: 'nftables', nsenter: 'util-linux', ping: 'iputils-ping' }
 
