@@ -137,7 +137,9 @@ export async function readyOrder(source) {
     child,
     async go() {
       child.stdin.write('go\n')
-      return JSON.parse((await lines.next()).value)
+      const { value, done } = await lines.next()
+      if (done) throw new Error('what ordered the delivery has ended before it')
+      return JSON.parse(value)
     },
   }
 }

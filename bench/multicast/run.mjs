@@ -56,6 +56,7 @@ const limitMs = Number(values.limit) * 1000
 
 /** What is to be undone, latest first, whatever ends the run. */
 const undo = []
+let cleaning = Promise.resolve()
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
   process.on(signal, () => {
     void cleanUp().finally(() => process.exit(1))
@@ -82,14 +83,18 @@ function head() {
   }
 }
 
-async function cleanUp() {
-  for (const one of undo.splice(0).toReversed()) {
-    try {
-      await one()
-    } catch (error) {
-      process.stderr.write(`clean-up: ${error.message}\n`)
+/** Undoes what there is to undo; whoever calls it meanwhile waits, too. */
+function cleanUp() {
+  cleaning = cleaning.then(async () => {
+    for (const one of undo.splice(0).toReversed()) {
+      try {
+        await one()
+      } catch (error) {
+        process.stderr.write(`clean-up: ${error.message}\n`)
+      }
     }
-  }
+  })
+  return cleaning
 }
 
 async function measure() {
