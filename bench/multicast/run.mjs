@@ -15,9 +15,9 @@ import { loadavg } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { Lan } from '../../dist/test/testbed/lan.js'
+import { Meter } from '../../dist/test/testbed/meter.js'
 import { machineCpu, machineShare, makeFile, parseBits, parseBytes, prefix, round, within, wrongCopies } from '../bed.mjs'
 import { BESIDE, TCP_PORT } from './beside.mjs'
-import { Meter } from './meter.mjs'
 import { NEEDS, toolOf } from './tools.mjs'
 
 /** What a run takes beside the transfer itself: agents start and get acquainted, copies are compared. */
