@@ -280,6 +280,22 @@ test('what a link and a host do: MTU, loss, rate, interfaces that go and come, a
     const { h1, h2 } = await laboratory.counts({ to: group }, wanted)
     assert.deepEqual([h1, h2], ['100/100', '100/0'])
   })
+  await t.test('a host with the address of another passes for it, and sockets of a host are listed', async () => {
+    const port = 30_005
+    await laboratory.probes[1]!.do({ do: 'listen', port, group, source: lan.address(0), at: lan.address(1) })
+    const send: Order = { do: 'send', to: group, port, count: 10, bytes: 100 }
+    await laboratory.probes[2]!.do(send)
+    await laboratory.settled([1], port)
+    assert.equal((await laboratory.probes[1]!.heard(port)).count, 0)
+    lan.spoof(2, lan.address(0))
+    await laboratory.probes[2]!.do(send)
+    await laboratory.settled([1], port)
+    assert.equal((await laboratory.probes[1]!.heard(port)).count, 10)
+    assert.deepEqual(
+      lan.udpSockets(1).filter((socket) => socket.port === port),
+      [{ address: '0.0.0.0', port, drops: 0 }],
+    )
+  })
   await t.test('hosts without IPv4', async () => {
     for (let k = 0; k < lan.hosts; k++) lan.ipv6Only(k)
     const wanted = { group: 'ff02::7:7', at: '::%eth0', isIpv6: true }

@@ -232,6 +232,31 @@ export class Lan {
     this.onHost(host, 'ip', '-4', 'route', 'flush', 'dev', 'eth0')
   }
 
+  /** From now on all that a host sends by UDP seems to come from another's address. */
+  spoof(host: number, address: string): void {
+    this.onHost(host, 'nft', 'add table ip spoof')
+    this.onHost(host, 'nft', 'add chain ip spoof out { type filter hook postrouting priority 300 ; }')
+    this.onHost(host, 'nft', `add rule ip spoof out oifname "eth0" meta l4proto udp ip saddr set ${address}`)
+  }
+
+  /** Addresses and ports (IPv4) of the UDP sockets on a host: those bound to a group name it. */
+  udpSockets(host: number): { address: string; port: number; drops: number }[] {
+    const lines = this.onHost(host, 'cat', '/proc/net/udp').trim().split('\n').slice(1)
+    return lines.map((line) => {
+      const fields = line.trim().split(/\s+/)
+      const [address = '', port = ''] = (fields[1] ?? '').split(':')
+      const bytes = address.match(/../g) ?? []
+      return {
+        address: bytes
+          .toReversed()
+          .map((byte) => Number.parseInt(byte, 16))
+          .join('.'),
+        port: Number.parseInt(port, 16),
+        drops: Number(fields.at(-1)),
+      }
+    })
+  }
+
   // ---- two LANs -------------------------------------------------------------------
 
   /**
