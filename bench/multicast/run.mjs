@@ -126,7 +126,7 @@ async function measure() {
 
   const before = { sent: lan.counters(), machine: machineCpu(), meters: meters.map((meter) => meter.read()) }
   beside.begun()
-  const { times, errors } = await driver.deliver()
+  const { times, errors, usedBytes } = await driver.deliver()
   const cpu = driver.cpu()
   const after = { sent: lan.counters(), machine: machineCpu(), meters: meters.map((meter) => meter.read()) }
   const findings = await beside.findings()
@@ -154,6 +154,9 @@ async function measure() {
     // With a TCP flow beside it, h0 sends and gets that, too.
     origin_x: values.case === 'tcp' ? null : round((after.sent.h0.tx - before.sent.h0.tx) / bytes, 3),
     multicast_x: round(multicast.reduce((sum, value) => sum + value, 0) / n / bytes, 3),
+    used_x:
+      usedBytes === undefined ? null : round([...usedBytes.values()].reduce((sum, value) => sum + value, 0) / usedBytes.size / bytes, 3),
+    h1_used_x: usedBytes === undefined ? null : round((usedBytes.get('h1') ?? 0) / bytes, 3),
     feedback_kb: values.case === 'tcp' ? null : round((after.sent.h0.rx - before.sent.h0.rx) / 1000, 1),
     sender_cpu_gb: round(cpu.sender / gigabytes),
     receiver_cpu_gb: round(receiverCpu.reduce((sum, value) => sum + value, 0) / receiverCpu.length / gigabytes),

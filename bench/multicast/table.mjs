@@ -15,6 +15,7 @@ const CASES = {
     columns: [
       ['the others s', 'others', 2],
       ['the blocked one s', 'h1', 2],
+      ['of use there × F', 'h1_used_x', 3],
       ['goes on after s', 'goes_on_s', 2],
       ['back after s', 'back_s', 2],
     ],
@@ -36,12 +37,27 @@ for (const [name, { title, columns }] of Object.entries(CASES)) {
   const groups = runs.filter(([first]) => first.case === name)
   if (groups.length === 0) continue
   const head = [
-    ...['N', 'F MB', 'rate', 'MTU', 'loss %', 'tool', 'runs', 'last s', '× F/B', 'origin × F', 'by multicast × F', 'to the sender kB'],
+    ...[
+      'N',
+      'F MB',
+      'rate',
+      'MTU',
+      'loss %',
+      'tool',
+      'runs',
+      'last s',
+      '× F/B',
+      'origin × F',
+      'multicast × F',
+      'of use × F',
+      'to the sender kB',
+    ],
     ...['CPU-s/GB sender', 'CPU-s/GB receiver', 'machine', ...columns.map(([column]) => column), 'failed'],
   ]
   const rows = groups.map((group) => [
     ...[group[0].n, group[0].f / 1e6, group[0].rate, group[0].mtu, lossOf(group[0]), labelOf(group[0]), group.length],
-    ...[spread(group, 'makespan'), spread(group, 'ratio', 3), spread(group, 'origin_x', 3), spread(group, 'multicast_x', 3)],
+    ...[spread(group, 'makespan'), spread(group, 'ratio', 3), spread(group, 'origin_x', 3)],
+    ...[spread(group, 'multicast_x', 3), spread(group, 'used_x', 3)],
     ...[spread(group, 'feedback_kb', 0), spread(group, 'sender_cpu_gb', 1), spread(group, 'receiver_cpu_gb', 1), spread(group, 'machine')],
     ...columns.map(([, key, digits]) => spread(group, key, digits)),
     failuresOf(group),

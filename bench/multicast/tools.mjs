@@ -1,7 +1,7 @@
 /**
  * How each tool brings one file from h0 to h1..hN: all have the same three steps. `prepare` starts what waits on the hosts, `deliver` is
  * what is measured (it resolves when every receiver has the file, hashed, or the time is over), `end` ends all processes, by their pids.
- * `deliver` gives seconds by host, and why the others have none.
+ * `deliver` gives seconds by host, why the others have none, and, where it is known, bytes of the file that each got by multicast.
  */
 import { existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { execFileSync } from 'node:child_process'
@@ -47,6 +47,7 @@ class Polycast {
     const failed = (result?.receipts ?? []).filter(({ status }) => status !== 'done')
     return {
       times: new Map(done.map(({ member, seconds }) => [member, seconds])),
+      usedBytes: new Map(done.map(({ member, multicastBytes = 0 }) => [member, multicastBytes])),
       errors: result === undefined ? ['timeout'] : failed.map(({ error, status }) => error?.code ?? status),
     }
   }

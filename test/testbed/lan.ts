@@ -44,7 +44,7 @@ export interface LanOptions {
 export type Loss =
   /** Each for itself. */
   | { readonly percent: number }
-  /** `burst` in a row out of every `outOf`. */
+  /** `burst` in a row, the last of every `outOf`. */
   | { readonly burst: number; readonly outOf: number }
 
 /** A querier of the switch. Times are short, since no test waits for the minutes of the standards. */
@@ -194,7 +194,9 @@ export class Lan {
     this.onSwitch('nft', `flush chain bridge loss ${chain}`)
     if (loss === undefined) return
     const lost =
-      'percent' in loss ? `numgen random mod 100000 < ${Math.round(loss.percent * 1000)}` : `numgen inc mod ${loss.outOf} < ${loss.burst}`
+      'percent' in loss
+        ? `numgen random mod 100000 < ${Math.round(loss.percent * 1000)}`
+        : `numgen inc mod ${loss.outOf} >= ${loss.outOf - loss.burst}`
     this.onSwitch('nft', `add rule bridge loss ${chain} oifname "h${host}" ${lost} drop`)
   }
 
