@@ -161,7 +161,7 @@ class Uftp extends Native {
   send() {
     const { receivers, source, bitsPerSec, mtu } = this.run
     const kbps = Math.floor(((bitsPerSec || 2e9) * SHARE) / 1000)
-    const rate = this.isTfmcc ? ['-C', `tfmcc:1000:${Math.floor(kbps / 9)}:${kbps}`] : ['-R', String(kbps)]
+    const rate = this.isTfmcc ? ['-C', `tfmcc:init=${Math.min(100_000, Math.floor(kbps / 2))}:max=${kbps}`] : ['-R', String(kbps)]
     const ids = receivers.map((_, i) => uftpId(i + 1)).join(',')
     const block = mtu > 1500 ? '8800' : '1400'
     return this.start(0, 'sender', [
