@@ -25,7 +25,7 @@ const COMMANDS = {
   build: { help: 'compile everything into dist/', run: () => build().status },
   lint: { help: 'formatting, lint rules and the direction of imports', run: (args) => runChecks(['format', 'lint', 'rooms', ...args]) },
   format: { help: 'format the sources in place; `-- PATH …` only these', run: (args) => tool('oxfmt/bin/oxfmt', args) },
-  docs: { help: 'write the generated pages of docs/reference anew', run: docs },
+  docs: { help: 'write anew what is generated: the pages of docs/reference, the kernel of multicast', run: docs },
   bench: { help: 'the questions in bench/; `-- QUESTION [arguments]` measures one', run: bench },
 }
 
@@ -164,7 +164,8 @@ function demo(args) {
 /** @param {readonly string[]} args */
 function docs(args) {
   requireBuild()
-  return run(process.execPath, [path.join(ROOT, 'dist/tools/docs.js'), ...args])
+  const statuses = ['docs', 'kernel'].map((name) => run(process.execPath, [path.join(ROOT, `dist/tools/${name}.js`), ...args]))
+  return Math.max(...statuses)
 }
 
 /** @param {readonly string[]} args */

@@ -10,7 +10,8 @@ import { formatAddress, parseListenAddress } from './addresses.ts'
 import { systemClock } from './clock.ts'
 import type { AgentConfig } from './config/options.ts'
 import { startDataPlane } from './data-plane/client.ts'
-import type { DataPlane } from './data-plane/data-plane.ts'
+import type { AgentDataPlane } from './data-plane/client.ts'
+import type { DataPlane, ReachedNode } from './data-plane/data-plane.ts'
 import { Deliveries } from './deliveries/deliveries.ts'
 import { asPolycastError } from './errors.ts'
 import type { PolycastError } from './errors.ts'
@@ -52,6 +53,9 @@ export interface Agent {
 
 /** How long the start waits for the agents to join, so that a node that is ready knows the members; it goes on joining afterwards. */
 const JOIN_WAIT_MS = 200
+/** Of sessions that carry contents. */
+const MULTICAST_PORT = 7422
+const MULTICAST_TTL = 1
 /** The first pause after a failed attempt to join, ms. */
 const JOIN_RETRY_MS = 500
 
@@ -71,12 +75,14 @@ class RunningAgent implements Agent {
   readonly #options: AgentOptions
   readonly #metrics: Metrics
   readonly #startedAt: number = Date.now()
-  #dataPlane: DataPlane | undefined
+  #dataPlane: AgentDataPlane | undefined
   #gossip: GossipClient | undefined
   #deliveries: Deliveries | undefined
   #handlers: EventHandlers | undefined
   #serfRpc: SerfRpcServer | undefined
   #http: HttpServer | undefined
+  /** Names of the nodes that multicast reaches from here. */
+  #reached: ReadonlySet<string> = new Set()
   #readiness: Readiness = { status: 'not-ready', reason: 'it is starting' }
   #stopping: Promise<void> | undefined
 
@@ -154,7 +160,7 @@ class RunningAgent implements Agent {
     clearTimeout(timer)
   }
 
-  async #startDataPlane(): Promise<DataPlane> {
+  async #startDataPlane(): Promise<AgentDataPlane> {
     const { config, onFatal } = this.#options
     const log = this.#log('data-plane')
     this.#dataPlane = await startDataPlane({
@@ -175,6 +181,16 @@ class RunningAgent implements Agent {
         uploadRateBytesPerSec: config.uploadRateBytesPerSec,
         downloadRateBytesPerSec: config.downloadRateBytesPerSec,
         dialTimeoutMs: config.dialTimeoutMs,
+        multicast: {
+          isOn: true,
+          minReceivers: config.multicastMinReceivers,
+          minBytes: config.multicastMinBytes,
+          mode: config.multicastMode,
+          rateBytesPerSec: config.multicastRateBytesPerSec,
+          datagramBytes: config.multicastDatagramBytes,
+          port: MULTICAST_PORT,
+          ttl: MULTICAST_TTL,
+        },
         source: {
           connectTimeoutMs: config.sourceConnectTimeoutMs,
           idleTimeoutMs: config.sourceIdleTimeoutMs,
@@ -190,6 +206,12 @@ class RunningAgent implements Agent {
       onCrash: onFatal,
     })
     return this.#dataPlane
+  }
+
+  /** Who is reached by multicast has changed. */
+  #setReached(dataPlane: AgentDataPlane, reached: readonly ReachedNode[], keys: readonly Uint8Array[]): void {
+    this.#reached = new Set(reached.map(({ name }) => name))
+    dataPlane.setMulticast(reached, keys)
   }
 
   #createGossip(dataPlane: DataPlane): GossipClient {
@@ -246,6 +268,7 @@ class RunningAgent implements Agent {
       timeoutMs: config.deliveryTimeoutMs,
       callTimeoutMs: config.callTimeoutMs,
       allowHardLinks: config.allowHardLinks,
+      multicast: { minReceivers: config.multicastMinReceivers, isReached: (member) => this.#reached.has(member) },
       observer: {
         receipt: ({ status, error }) => {
           this.#metrics.receipts.inc({ result: status === 'done' ? 'done' : (error?.code ?? status) })

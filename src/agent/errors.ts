@@ -232,7 +232,8 @@ export const ERRORS = {
   // Addresses and members.
   'address-in-use': {
     message: 'The address {address} for {purpose} is in use by another program.',
-    advice: 'Stop that program, or choose another port (--gossip-port, --swarm-port, --http-port; 0 takes any free one).',
+    advice:
+      'Stop that program, or choose another port (--gossip-port, --swarm-port, --http-port, where 0 takes any free one; or --multicast-port, the same on all nodes).',
     status: 409,
     exitCode: 1,
     isRetryable: false,
@@ -243,6 +244,37 @@ export const ERRORS = {
     status: 500,
     exitCode: 1,
     isRetryable: false,
+  },
+  'multicast-interface-gone': {
+    message: 'Multicast of {group} cannot use the interface {interface}: {reason}.',
+    advice:
+      'See with ip addr whether the interface is up and still has this address; the agent tries again by itself when interfaces change.',
+    status: 503,
+    exitCode: 1,
+    isRetryable: true,
+  },
+  'multicast-too-many-groups': {
+    message:
+      'This machine lets no socket join one more group or source than it has, so that {group} cannot be joined on {interface} ({reason}).',
+    advice: 'Raise the limits with: sysctl -w net.ipv4.igmp_max_memberships=256 net.ipv4.igmp_max_msf=64',
+    status: 503,
+    exitCode: 1,
+    isRetryable: true,
+  },
+  'multicast-no-route': {
+    message: 'Nothing can be sent to {group} on {interface}: {reason}.',
+    advice:
+      'Give the interface a route for groups, for example: ip route add 224.0.0.0/4 dev {interface}; meanwhile deliveries go by the swarm.',
+    status: 503,
+    exitCode: 1,
+    isRetryable: true,
+  },
+  'multicast-unusable': {
+    message: 'Multicast of {group} on the interface {interface} does not work: {reason}.',
+    advice: 'Deliveries go by the swarm meanwhile. Look at firewall and interface with: polycast doctor — or start with --no-multicast.',
+    status: 500,
+    exitCode: 1,
+    isRetryable: true,
   },
   'not-loopback': {
     message: 'The address {address} ({option}) can be reached from other machines, and this cluster has no keys yet.',
@@ -535,6 +567,7 @@ export type ErrnoContext =
   | { readonly doing: 'write-dest'; readonly path: string } // a destination on this machine
   | { readonly doing: 'data-dir'; readonly path: string } // anything below the data directory
   | { readonly doing: 'listen'; readonly address: string; readonly purpose: string }
+  | { readonly doing: 'multicast'; readonly address: string; readonly group: string; readonly interface: string }
   | { readonly doing: 'call-member'; readonly address: string }
   | { readonly doing: 'call-api'; readonly url: string }
   | { readonly doing: 'fetch-source'; readonly url: string }
@@ -568,6 +601,14 @@ export function fromErrno(error: unknown, context: ErrnoContext): PolycastError 
     case 'listen':
       if (errno === 'EADDRINUSE') return fail('address-in-use', { address: context.address, purpose: context.purpose }, error)
       return fail('address-unusable', { address: context.address, purpose: context.purpose, reason }, error)
+    case 'multicast': {
+      const params = { group: context.group, interface: context.interface, reason: reason === errno ? errno : `${reason} (${errno})` }
+      if (errno === 'EADDRINUSE') return fail('address-in-use', { address: context.address, purpose: 'multicast' }, error)
+      if (errno === 'ENODEV' || errno === 'EADDRNOTAVAIL' || errno === 'ENXIO') return fail('multicast-interface-gone', params, error)
+      if (errno === 'ENOBUFS') return fail('multicast-too-many-groups', params, error)
+      if (errno === 'ENETUNREACH' || errno === 'EHOSTUNREACH') return fail('multicast-no-route', params, error)
+      return fail('multicast-unusable', params, error)
+    }
     case 'call-member':
       return fail('member-unreachable', { address: context.address, reason }, error)
     case 'call-api':
@@ -604,7 +645,10 @@ const ERRNO_TEXTS: Readonly<Record<string, string>> = {
   EISDIR: 'it is a directory',
   ELOOP: 'too many symbolic links',
   ENAMETOOLONG: 'the name is too long',
+  ENETDOWN: 'the interface is down',
   ENETUNREACH: 'the network is unreachable',
+  ENOBUFS: 'the system has no room for one more',
+  ENODEV: 'there is no such interface',
   ENOENT: 'it does not exist',
   ENOSPC: 'no space left on the disk',
   ENOTDIR: 'part of its path is not a directory',

@@ -2,14 +2,15 @@
 import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { runChild } from './child.ts'
-import { notRun, verdict, type Context, type PartResult } from './part.ts'
+import { addResults, notRun, verdict, type Context, type PartResult } from './part.ts'
 
 /** The longest that one program may take, in milliseconds. */
 const PROGRAM_LIMIT_MS = 5 * 60_000
 
-/** The generated pages of docs/reference are what the generator writes now. */
+/** The generated pages of docs/reference, and the bytes of the kernel, are what their generators write now. */
 export async function checkDocs(context: Context): Promise<PartResult> {
-  return await runProgram(context, 'dist/tools/docs.js', ['--check'])
+  const pages = await runProgram(context, 'dist/tools/docs.js', ['--check'])
+  return addResults([pages, await runProgram(context, 'dist/tools/kernel.js', ['--check'])])
 }
 
 /** The simulator gives the committed figures; it prints the difference where not. */

@@ -4,15 +4,17 @@
  */
 
 import { GOSSIP_OPTIONS } from './options-gossip.ts'
+import { MULTICAST_SESSION_OPTIONS } from './options-multicast-sessions.ts'
 import { NODE_OPTIONS } from './options-node.ts'
 import { TRANSFER_OPTIONS } from './options-transfer.ts'
 import type { OptionRow, ValueOf } from './option.ts'
 
 /** Every option of the agent, by the name that it has in `AgentConfig`. */
-export const OPTIONS: typeof NODE_OPTIONS & typeof GOSSIP_OPTIONS & typeof TRANSFER_OPTIONS = {
+export const OPTIONS: typeof NODE_OPTIONS & typeof GOSSIP_OPTIONS & typeof TRANSFER_OPTIONS & typeof MULTICAST_SESSION_OPTIONS = {
   ...NODE_OPTIONS,
   ...GOSSIP_OPTIONS,
   ...TRANSFER_OPTIONS,
+  ...MULTICAST_SESSION_OPTIONS,
 }
 
 /** A property of `AgentConfig`. */
@@ -42,5 +44,7 @@ export function environmentName(row: OptionRow): string {
 /** Variables that begin like an option and are none: what they are for. */
 export const RESERVED_ENVIRONMENT: Readonly<Record<string, string>> = {
   POLYCAST_CONFIG: 'path of the configuration file, where --config is not given',
+  POLYCAST_UDP_IMPAIRMENT:
+    'faults of the network for tests, in the sockets of multicast: loss=0.02,burst=50,burst-loss=0.01,duplicate=0.01,delay=5,jitter=3,rate=1e6,queue=65536,seed=7',
   POLYCAST_API: 'URL of the agent that the CLI talks to, where --api is not given',
 }

@@ -11,6 +11,7 @@ import type {
   DataPlane,
   PublishedContent,
   PublishInput,
+  ReachedNode,
   SwarmPeerProgress,
   Ticket,
   Transfer,
@@ -32,14 +33,20 @@ const START_MS = 5000
 
 type Handler = (params: unknown, from: Caller) => Promise<unknown>
 
+/** The data plane of a running agent. */
+export interface AgentDataPlane extends DataPlane {
+  /** Whom multicast reaches from here, and the keys of the group, the primary one first; none where gossip is not encrypted. */
+  setMulticast(reached: readonly ReachedNode[], keys: readonly Uint8Array[]): void
+}
+
 /** Starts the data plane; rejects with what keeps it from starting (`data-dir-locked`, `address-in-use`, …). */
-export async function startDataPlane(options: StartOptions): Promise<DataPlane> {
+export async function startDataPlane(options: StartOptions): Promise<AgentDataPlane> {
   const dataPlane = new WorkerDataPlane(options)
   await dataPlane.start()
   return dataPlane
 }
 
-class WorkerDataPlane implements DataPlane {
+class WorkerDataPlane implements AgentDataPlane {
   swarmPort = 0
   readonly #thread: WorkerThread<WorkerMethods, { readonly swarmPort: number }, DataPlaneEvent>
   readonly #options: StartOptions
@@ -169,6 +176,11 @@ class WorkerDataPlane implements DataPlane {
   onCall(method: string, handler: Handler): void {
     this.#handlers.set(method, handler)
     this.#declared.emit(method)
+  }
+
+  setMulticast(reached: readonly ReachedNode[], keys: readonly Uint8Array[]): void {
+    // Where the worker has ended, that is said by `onCrash`.
+    this.#thread.call('setMulticast', { reached, keys }).catch(() => undefined)
   }
 
   stats(): Promise<Record<string, number>> {

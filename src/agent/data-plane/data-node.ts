@@ -9,13 +9,15 @@ import { equalBytes } from '../../core/lib/bytes.ts'
 import type { SwarmMessage } from '../../core/swarm/frames.ts'
 import { formatAddress } from '../addresses.ts'
 import { asPolycastError, fail, fromErrno, serialiseError } from '../errors.ts'
+import { SessionThread } from '../multicast/session/client.ts'
 import { createSource } from '../sources/create-source.ts'
 import { createFileSource } from '../sources/file-source.ts'
 import type { DataPlaneStats } from '../metrics.ts'
 import type { Store, StoredContent, StoreEvent } from '../store/contract.ts'
 import { openStore } from '../store/store.ts'
 import { Calls } from './calls.ts'
-import type { Caller, PublishInput, Ticket } from './data-plane.ts'
+import { multicastStats, newMulticastFigures, type MulticastPart } from './content-multicast.ts'
+import type { Caller, PublishInput, ReachedNode, Ticket } from './data-plane.ts'
 import { ingest, type IngestStream } from './ingest.ts'
 import type { Hello, Link } from './link.ts'
 import { Links } from './links.ts'
@@ -23,7 +25,7 @@ import { RateLimit } from './rate-limit.ts'
 import { Session, type SessionHost } from './session.ts'
 import type { Slab } from './slabs.ts'
 import { openTree, TREE_MEDIA_TYPE } from './tree-source.ts'
-import type { CompletedTransfer, FromWorker, WorkerMethod, WorkerMethods, WorkerOptions } from './worker-protocol.ts'
+import type { CompletedTransfer, FromWorker, MulticastSettings, WorkerMethod, WorkerMethods, WorkerOptions } from './worker-protocol.ts'
 
 export interface DataNodeEvents {
   readonly post: (message: FromWorker) => void
@@ -52,6 +54,10 @@ export class DataNode {
   readonly #watches: Map<number, string> = new Map()
   readonly #running: Map<number, AbortController> = new Map()
   readonly #publications: Map<string, AbortController> = new Map()
+  /** Undefined where it is turned off. */
+  readonly #multicast: { readonly part: MulticastPart; readonly sessions: SessionThread } | undefined
+  #reached: readonly ReachedNode[] = []
+  #groupKeys: readonly Uint8Array[] = []
   readonly #uploadLimit: RateLimit
   readonly #downloadLimit: RateLimit
   #store: Store | undefined
@@ -67,6 +73,7 @@ export class DataNode {
     this.#events = events
     this.#uploadLimit = new RateLimit(options.uploadRateBytesPerSec, now)
     this.#downloadLimit = new RateLimit(options.downloadRateBytesPerSec, now)
+    this.#multicast = options.multicast.isOn ? this.#openMulticast(options.multicast) : undefined
     this.#calls = new Calls((method, params, from) => this.#serveCall(method, params, from))
     this.#links = new Links({
       self: () => this.#self(),
@@ -126,6 +133,7 @@ export class DataNode {
       gc: () => this.store.gc(),
       verify: (p) => this.#verify(p.id),
       call: (p) => this.#call(p),
+      setMulticast: async (p) => this.#setMulticast(p.reached, p.keys),
       cancelCall: async (p) => this.#running.get(p.callId)?.abort(fail('cancelled', { reason: 'the call is not needed any more' })),
       stats: async () => this.#stats(),
       close: () => this.#close(),
@@ -220,6 +228,7 @@ export class DataNode {
         contentId: contentId === undefined ? session.swarmId : Buffer.from(contentId).toString('hex'),
         totalBytes: progress.haveBytes,
         receivedBytes: progress.receivedBytes,
+        multicastBytes: progress.multicastBytes,
         reusedBytes: progress.reusedBytes,
       }
     } finally {
@@ -236,12 +245,13 @@ export class DataNode {
     if (stored !== undefined) {
       await stored.recovered()
       await stored.checkUnchanged()
-      return this.#session(stored, false, trackers, swarmId)
+      return this.#session(stored, false, trackers, swarmId, ticket.multicastWaitMs)
     }
     const head = ticket.header === undefined ? await this.#askHead(swarmId, trackers, signal) : Buffer.from(ticket.header, 'base64')
     const manifest = manifestOf(head, Buffer.from(swarmId, 'hex'))
     if (manifest === undefined) throw fail('bad-request', { reason: `the ticket's header is not that of ${swarmId}` })
-    return this.#session(await this.store.create(manifest, { name: ticket.name }), false, trackers, swarmId)
+    const created = await this.store.create(manifest, { name: ticket.name })
+    return this.#session(created, false, trackers, swarmId, ticket.multicastWaitMs)
   }
 
   /** Header or root of a content, from the first tracker that has it. */
@@ -269,13 +279,19 @@ export class DataNode {
 
   // ---- sessions ----
 
-  #session(stored: StoredContent, isOrigin: boolean, trackers: readonly string[], swarmId: string = stored.id): Session {
+  #session(
+    stored: StoredContent,
+    isOrigin: boolean,
+    trackers: readonly string[],
+    swarmId: string = stored.id,
+    multicastWaitMs: number = 0,
+  ): Session {
     const existing = this.#sessions.get(swarmId)
     if (existing !== undefined) {
       if (isOrigin) existing.becomeTracker()
       return existing
     }
-    const session = new Session({ host: this.#host(), swarmId, stored, isOrigin, trackers })
+    const session = new Session({ host: this.#host(), swarmId, stored, isOrigin, trackers, multicastWaitMs })
     if (!session.isEnded) this.#sessions.set(swarmId, session)
     this.#pumpAll()
     return session
@@ -291,6 +307,7 @@ export class DataNode {
       trackerLimits: { stripes },
       stallTimeoutMs,
       canReuse: this.store.contents().length > 1,
+      multicast: this.#multicast?.part,
       now,
       linkTo: (peer) => this.#links.byName(peer),
       dial: (address) => this.#links.dial(address),
@@ -313,6 +330,27 @@ export class DataNode {
     this.#ended.duplicateBytes += status.duplicateBytes
     this.#ended.badBytes += status.badBytes
     this.#ended.reusedBytes += session.reusedBytes
+  }
+
+  // ---- multicast ----
+
+  #openMulticast(settings: MulticastSettings): { part: MulticastPart; sessions: SessionThread } {
+    const sessions = new SessionThread()
+    const part: MulticastPart = {
+      settings,
+      sessions,
+      figures: newMulticastFigures(),
+      reached: () => this.#reached,
+      keys: () => this.#groupKeys,
+      log: (level, message, fields) => this.#log(level, message, fields),
+    }
+    return { part, sessions }
+  }
+
+  #setMulticast(reached: readonly ReachedNode[], keys: readonly Uint8Array[]): void {
+    this.#reached = reached
+    this.#groupKeys = keys
+    for (const session of this.#sessions.values()) session.multicast?.candidatesChanged()
   }
 
   #message(link: Link, swarmId: string, message: SwarmMessage, slab: Slab): void {
@@ -499,6 +537,7 @@ export class DataNode {
       'swarm.active': this.#sessions.size,
       'link.sentBytes': links.sentBytes,
       'link.receivedBytes': links.receivedBytes,
+      ...multicastStats(this.#multicast?.part.figures ?? newMulticastFigures()),
       'store.contents': this.store.contents().length,
       'store.bytes': this.store.usedBytes(),
       'store.reusedBytes': total.reusedBytes,
@@ -526,6 +565,7 @@ export class DataNode {
     for (const abort of this.#publications.values()) abort.abort()
     for (const session of [...this.#sessions.values()]) session.end('the agent is shutting down')
     this.#links.close()
+    await this.#multicast?.sessions.close()
     await this.#store?.close()
     this.#store = undefined
   }

@@ -32,6 +32,8 @@ export interface Ticket {
   name: string
   /** Base64 of the growing header, or of the root, so that a receiver can start at once. */
   header?: string
+  /** An invitation to a multicast session is on its way: wait so long for it before asking others for chunks, ms. */
+  multicastWaitMs?: number
 }
 
 /** A content that others may fetch already, while its source may still be being read. */
@@ -48,6 +50,8 @@ export interface TransferProgress {
   totalBytes: number | undefined
   /** Bytes of chunks that came over the network in this transfer. */
   receivedBytes: number
+  /** Of these, bytes that came by multicast. */
+  multicastBytes: number
   /** Bytes of chunks taken from other contents of this node's store. */
   reusedBytes: number
   peers: number
@@ -56,7 +60,7 @@ export interface TransferProgress {
 /** One content on its way into the store. */
 export interface Transfer {
   /** Settles once every chunk is in the store, verified and synced; rejects with a PolycastError. */
-  readonly done: Promise<{ contentId: string; totalBytes: number; receivedBytes: number; reusedBytes: number }>
+  readonly done: Promise<{ contentId: string; totalBytes: number; receivedBytes: number; multicastBytes: number; reusedBytes: number }>
   /** Calls back on every progress; the function returned ends it. */
   onProgress(listener: (progress: TransferProgress) => void): () => void
   /** Gives the transfer up: `done` rejects with `cancelled`; what was received stays in the store. */
@@ -71,6 +75,16 @@ export interface SwarmPeerProgress {
   address: string
   haveBytes: number
   isComplete: boolean
+}
+
+/** A node that hears this one by multicast. */
+export interface ReachedNode {
+  readonly name: string
+  /** The interface of this node that it is reached by, and the family of the addresses there. */
+  readonly interface: string
+  readonly family: 4 | 6
+  /** The longest datagram that gets there, UDP payload, bytes. */
+  readonly datagramBytes: number
 }
 
 /** Where a content is to be published from. */

@@ -6,7 +6,7 @@
 import { Random } from '../../core/lib/random.ts'
 import type { AnnounceMessage, SwarmMessage } from '../../core/swarm/frames.ts'
 import { SwarmPeer } from '../../core/swarm/peer.ts'
-import type { PeerOutput } from '../../core/swarm/peer-types.ts'
+import type { PeerInput, PeerOutput } from '../../core/swarm/peer-types.ts'
 import { SwarmTracker, type TrackedPeer, type TrackerLimits } from '../../core/swarm/tracker.ts'
 import type { PeerLimits } from '../../core/swarm/peer-types.ts'
 import { asPolycastError, deserialiseError, fail, serialiseError, type PolycastError } from '../errors.ts'
@@ -14,6 +14,7 @@ import type { StoredContent } from '../store/contract.ts'
 import { ContentIo } from './content-io.ts'
 import type { Link } from './link.ts'
 import { ManifestView } from './manifest-view.ts'
+import { ContentMulticast, type MulticastPart } from './content-multicast.ts'
 import { Payload, type Slab } from './slabs.ts'
 import { TrackerContact } from './tracker-contact.ts'
 
@@ -27,6 +28,8 @@ export interface SessionHost {
   readonly stallTimeoutMs: number
   /** Chunks of other contents may be on this disk. */
   readonly canReuse: boolean
+  /** Undefined where it is turned off. */
+  readonly multicast: MulticastPart | undefined
   now(): number
   linkTo(name: string): Link | undefined
   dial(address: string): Promise<Link>
@@ -46,12 +49,15 @@ export interface SessionOptions {
   readonly isOrigin: boolean
   /** Swarm addresses of those that plan it, this node not among them. */
   readonly trackers: readonly string[]
+  /** An invitation to a multicast session is announced: nothing is asked of others for so long, ms; 0 for none. */
+  readonly multicastWaitMs: number
 }
 
 export interface SessionProgress {
   readonly haveBytes: number
   readonly totalBytes: number | undefined
   readonly receivedBytes: number
+  readonly multicastBytes: number
   readonly reusedBytes: number
   readonly peers: number
 }
@@ -65,8 +71,9 @@ export class Session {
   readonly peer: SwarmPeer
   readonly isOrigin: boolean
   tracker: SwarmTracker | undefined
-  /** Bytes of chunks sent to peers. */
+  /** Bytes of chunks sent to peers, and all bytes sent by multicast. */
   sentBytes = 0
+  readonly multicast: ContentMulticast | undefined
   readonly #host: SessionHost
   readonly #view: ManifestView
   readonly #io: ContentIo
@@ -87,6 +94,8 @@ export class Session {
   readonly #waiters: { resolve: () => void; reject: (error: PolycastError) => void }[] = []
   #error: PolycastError | undefined
   #isFinished = false
+  /** Chunks below this were looked for on this node's disk. */
+  #searchedTo = 0
 
   constructor(options: SessionOptions) {
     const { host, stored } = options
@@ -118,7 +127,9 @@ export class Session {
       stored.have.clone(),
       host.now(),
     )
+    this.multicast = host.multicast === undefined ? undefined : this.#openMulticast(host.multicast)
     if (options.isOrigin) this.becomeTracker()
+    if (options.multicastWaitMs > 0) this.multicast?.expect(options.multicastWaitMs)
     this.flush()
     if (!this.peer.isDone) void this.#contact.connect()
   }
@@ -133,7 +144,7 @@ export class Session {
     for (const neighbour of this.peer.neighbours.values()) {
       if ((neighbour.subscription?.mask ?? 0) !== 0 || now - neighbour.askedAt < IDLE_MS) isUsed = true
     }
-    if (isUsed) this.#idleSince = now
+    if (isUsed || this.multicast?.isActive === true) this.#idleSince = now
     return now - this.#idleSince > IDLE_MS
   }
 
@@ -149,6 +160,7 @@ export class Session {
       haveBytes: status.haveBytes,
       totalBytes: manifest.root()?.totalBytes ?? manifest.header?.expectedBytes,
       receivedBytes: status.receivedBytes,
+      multicastBytes: this.multicast?.receivedBytes ?? 0,
       reusedBytes: this.reusedBytes,
       peers: status.neighbours,
     }
@@ -188,6 +200,7 @@ export class Session {
       random: new Random(`tracker ${this.swarmId}`),
       limits: this.#host.trackerLimits,
     })
+    this.multicast?.becomeOrigin()
   }
 
   // ---- what happens ----
@@ -198,11 +211,13 @@ export class Session {
     this.peer.handle({ type: 'stored', firstChunk, count }, this.#host.now())
     this.flush()
     await writing
+    this.multicast?.grew()
   }
 
   manifestGrew(): void {
     this.peer.handle({ type: 'manifest-grew' }, this.#host.now())
     this.flush()
+    this.multicast?.grew()
   }
 
   /** Chunks turned out damaged on disk. */
@@ -221,6 +236,10 @@ export class Session {
         return this.#announced(link, message, now)
       case 'close':
         return this.#closed(link, message.reason, now)
+      case 'invite':
+        // Of who plans the swarm alone: whoever invites keeps a receiver from asking others.
+        if (link === this.#contact.link) this.multicast?.invited(message.invitation)
+        return this.flush()
       case 'data':
         this.#data(link, message, slab, now)
         break
@@ -280,6 +299,7 @@ export class Session {
     if (this.#isEnded) return
     this.#isEnded = true
     clearTimeout(this.#timer)
+    this.multicast?.end()
     this.#contact.end()
     const links = new Set([...this.#links.values(), ...this.#tracked.values()])
     if (this.#contact.link !== undefined) links.add(this.#contact.link)
@@ -338,6 +358,7 @@ export class Session {
         void this.#io.reuse(output.fromChunk, output.upTo, (from, to) => this.#tellReused(from, to))
         return
       case 'complete':
+        this.multicast?.done()
         if (!this.#isFinishing) void this.#finish()
         return
       case 'closed':
@@ -356,6 +377,39 @@ export class Session {
     this.#pendingPayload?.release()
     this.#pendingPayload = undefined
     this.#io.slowDown(link)
+  }
+
+  #openMulticast(part: MulticastPart): ContentMulticast {
+    const { peer } = this
+    const host = this.#host
+    const handle = (input: PeerInput): void => {
+      if (this.#isEnded) return
+      peer.handle(input, host.now())
+      this.flush()
+    }
+    return new ContentMulticast(part, {
+      name: host.name,
+      stored: this.stored,
+      view: this.#view,
+      handle,
+      have: () => peer.have,
+      isDone: () => peer.isDone,
+      canReuse: peer.options.canReuse,
+      isSearched: () => !peer.options.canReuse || this.#searchedTo >= this.#view.knownChunks,
+      candidates: () => this.tracker?.peers() ?? [],
+      invite: (name, invitation) => {
+        const link = this.#tracked.get(name)
+        if (link === undefined || link.isClosed) return false
+        link.send(this.swarmId, { type: 'invite', invitation })
+        return true
+      },
+      covered: (ids) => {
+        this.tracker?.handle({ type: 'covered', ids }, host.now())
+        this.flush()
+      },
+      sent: (bytes) => (this.sentBytes += bytes),
+      now: () => host.now(),
+    })
   }
 
   #write(firstChunk: number, count: number, written: Uint8Array): void {
@@ -382,6 +436,7 @@ export class Session {
       this.peer.handle({ type: 'stored', firstChunk: chunk, count: end - chunk }, now)
       chunk = have.nextSet(end)
     }
+    this.#searchedTo = to
     this.peer.handle({ type: 'reused', upTo: to }, now)
     this.flush()
   }
@@ -400,6 +455,7 @@ export class Session {
 
   #persistManifest(): void {
     this.stored.manifestGrew().catch((error: unknown) => this.fail(asPolycastError(error)))
+    this.multicast?.grew()
   }
 
   #armTimer(): void {
@@ -458,6 +514,7 @@ export class Session {
     this.#tracked.set(link.name, link)
     this.tracker?.handle({ type: 'announce', from: link.name, message }, now)
     this.flush()
+    this.multicast?.candidatesChanged()
   }
 
   #closed(link: Link, reason: string, now: number): void {

@@ -2,9 +2,10 @@
  * What the main thread and the data plane's worker say to each other: calls by method name with an id, their results, and
  * events. Plain values only, for they are copied from thread to thread.
  */
+import type { RateMode } from '../../core/multicast/session-types.ts'
 import type { ErrorBody } from '../errors.ts'
 import type { FromAnyWorker, WorkerCall } from '../worker-thread.ts'
-import type { Caller, ContentInfo, PublishInput, SwarmPeerProgress, Ticket, TransferProgress } from './data-plane.ts'
+import type { Caller, ContentInfo, PublishInput, ReachedNode, SwarmPeerProgress, Ticket, TransferProgress } from './data-plane.ts'
 
 /** What the worker has to know from the start. */
 export interface WorkerOptions {
@@ -25,6 +26,7 @@ export interface WorkerOptions {
   readonly uploadRateBytesPerSec: number
   readonly downloadRateBytesPerSec: number
   readonly dialTimeoutMs: number
+  readonly multicast: MulticastSettings
   readonly source: {
     readonly connectTimeoutMs: number
     readonly idleTimeoutMs: number
@@ -34,10 +36,28 @@ export interface WorkerOptions {
   }
 }
 
+/** How contents are sent by multicast. */
+export interface MulticastSettings {
+  readonly isOn: boolean
+  /** A session begins with so many receivers that multicast reaches and that lack much. */
+  readonly minReceivers: number
+  /** Contents of less go by the swarm alone. */
+  readonly minBytes: number
+  readonly mode: RateMode
+  /** The rate of mode `fixed`, else the greatest one; 0 for none given. */
+  readonly rateBytesPerSec: number
+  /** Datagrams are no longer than this, whatever gets through; 0 for no such limit. */
+  readonly datagramBytes: number
+  /** The port of the groups. */
+  readonly port: number
+  readonly ttl: number
+}
+
 export interface CompletedTransfer {
   readonly contentId: string
   readonly totalBytes: number
   readonly receivedBytes: number
+  readonly multicastBytes: number
   readonly reusedBytes: number
 }
 
@@ -58,6 +78,8 @@ export interface WorkerMethods {
   verify: { params: { id: string }; result: { chunks: number; bad: number[] } }
   call: { params: { address: string; method: string; params: unknown; timeoutMs: number; callId: number }; result: unknown }
   cancelCall: { params: { callId: number }; result: void }
+  /** Whom multicast reaches from here, and the keys of the group, the primary one first; none where gossip is not encrypted. */
+  setMulticast: { params: { reached: readonly ReachedNode[]; keys: readonly Uint8Array[] }; result: void }
   stats: { params: null; result: Record<string, number> }
   close: { params: null; result: void }
 }

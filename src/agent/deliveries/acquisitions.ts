@@ -172,6 +172,7 @@ export class Acquisitions {
               haveBytes: info.haveBytes,
               totalBytes: info.totalBytes,
               receivedBytes: info.haveBytes,
+              multicastBytes: 0,
               reusedBytes: 0,
               peers: 0,
             })

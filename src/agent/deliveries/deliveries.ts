@@ -25,7 +25,7 @@ import { progressParams, receiptParams } from './messages.ts'
 import type { ReceiptParams } from './messages.ts'
 import { Openings } from './openings.ts'
 import { Outbound } from './outbound.ts'
-import type { DeliveryObserver, OutboundParts } from './outbound.ts'
+import type { DeliveryObserver, MulticastReach, OutboundParts } from './outbound.ts'
 import { Publications } from './publications.ts'
 import { infoOf, tellSoFar } from './receivers.ts'
 import { isReceiver, namesOf, parseSelector } from './selector.ts'
@@ -87,11 +87,14 @@ export interface DeliveriesOptions {
   observer?: DeliveryObserver
   /** Deliveries received at the same time. Default: 256. */
   maxInbound?: number
+  /** Whom multicast reaches; by default nobody. */
+  multicast?: MulticastReach
 }
 
 const DEFAULT_CALL_TIMEOUT_MS = 10_000
 const DEFAULT_GRACE_MS = 30_000
 const NO_OBSERVER: DeliveryObserver = { receipt: () => undefined, ended: () => undefined }
+const NO_MULTICAST: MulticastReach = { minReceivers: Infinity, isReached: () => false }
 const DEFAULT_MAX_INBOUND = 256
 /** Deliveries ordered here that may run at the same time. */
 const MAX_OUTBOUND = 1_000
@@ -152,6 +155,7 @@ export class Deliveries {
       graceMs: options.graceMs ?? DEFAULT_GRACE_MS,
       callTimeoutMs,
       observer: options.observer ?? NO_OBSERVER,
+      multicast: options.multicast ?? NO_MULTICAST,
     }
     calls.handle('delivery.receipt', receiptParams, (params, from) => this.#serveReceipt(params, from.name))
     calls.handle('delivery.progress', progressParams, ({ id, haveBytes }, from) => {

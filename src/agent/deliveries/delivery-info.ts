@@ -15,6 +15,8 @@ export interface Receipt {
   totalBytes: number
   /** Bytes that came to it over the network. */
   receivedBytes: number
+  /** Of these, bytes that came by multicast; not told by a member that does not know of it. */
+  multicastBytes?: number
   /** Bytes that it had already, in other contents. */
   reusedBytes: number
   /** From the order's arrival at the member to its receipt. */

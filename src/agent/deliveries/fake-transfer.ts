@@ -35,7 +35,7 @@ export class FakeTransfer implements Transfer {
     this.#isCancelled = true
   }
 
-  async #run(): Promise<{ contentId: string; totalBytes: number; receivedBytes: number; reusedBytes: number }> {
+  async #run(): Promise<{ contentId: string; totalBytes: number; receivedBytes: number; multicastBytes: number; reusedBytes: number }> {
     const { swarmId, trackers, name } = this.#ticket
     let receivedBytes = 0
     let reusedBytes = 0
@@ -53,7 +53,7 @@ export class FakeTransfer implements Transfer {
       const mine = this.#node.find(swarmId)
       const template = mine?.bytes ?? holders[0]?.content.bytes
       if (mine !== undefined && mine.isSealed && mine.have.size === pieceCount(mine.bytes)) {
-        return { contentId: mine.id, totalBytes: mine.bytes.length, receivedBytes, reusedBytes }
+        return { contentId: mine.id, totalBytes: mine.bytes.length, receivedBytes, multicastBytes: 0, reusedBytes }
       }
       if (template === undefined) throw fail('transfer-stalled', { missing: 'unknown', id: swarmId })
       const content: Content = mine ?? { id: swarmId, aliases: [], name, bytes: template, have: new Set(), isSealed: false, pinned: false }
@@ -62,7 +62,7 @@ export class FakeTransfer implements Transfer {
       if (isFull && (content.isSealed || holders.some((holder) => holder.content.isSealed))) {
         this.#node.seal(content)
         this.#report(content, receivedBytes, reusedBytes, trackers)
-        return { contentId: content.id, totalBytes: content.bytes.length, receivedBytes, reusedBytes }
+        return { contentId: content.id, totalBytes: content.bytes.length, receivedBytes, multicastBytes: 0, reusedBytes }
       }
       let giver: FakeNode | undefined
       let piece = -1
@@ -102,7 +102,8 @@ export class FakeTransfer implements Transfer {
 
   #report(content: Content, receivedBytes: number, reusedBytes: number, trackers: string[]): void {
     const haveBytes = Math.min(content.have.size * PIECE_BYTES, content.bytes.length)
-    for (const listener of this.#listeners) listener({ haveBytes, totalBytes: content.bytes.length, receivedBytes, reusedBytes, peers: 1 })
+    for (const listener of this.#listeners)
+      listener({ haveBytes, totalBytes: content.bytes.length, receivedBytes, multicastBytes: 0, reusedBytes, peers: 1 })
     const { swarmId } = this.#ticket
     for (const address of trackers) {
       const tracker = this.#node.cluster.nodes.get(address)

@@ -181,7 +181,7 @@ class RunningGet implements Get {
   readonly #abort = new AbortController()
   readonly #listeners = new Set<(event: GetEvent) => void>()
   readonly #throttle: Throttle
-  #progress: TransferProgress = { haveBytes: 0, totalBytes: undefined, receivedBytes: 0, reusedBytes: 0, peers: 0 }
+  #progress: TransferProgress = { haveBytes: 0, totalBytes: undefined, receivedBytes: 0, multicastBytes: 0, reusedBytes: 0, peers: 0 }
   #isInterrupted = false
   #last: GetEvent | undefined
   #cancelReason = ''

@@ -238,7 +238,7 @@ class InboundRun {
   readonly #record: InboundRecord
   readonly #abort = new AbortController()
   #why: PolycastError | undefined
-  #progress: TransferProgress = { haveBytes: 0, totalBytes: undefined, receivedBytes: 0, reusedBytes: 0, peers: 0 }
+  #progress: TransferProgress = { haveBytes: 0, totalBytes: undefined, receivedBytes: 0, multicastBytes: 0, reusedBytes: 0, peers: 0 }
 
   constructor(parts: Parts, record: InboundRecord) {
     this.#parts = parts
@@ -299,7 +299,8 @@ class InboundRun {
         throttle?.poke()
       })
       const result = await orCancelled(hold.done, this.#abort.signal)
-      this.#progress = { ...this.#progress, receivedBytes: result.receivedBytes, reusedBytes: result.reusedBytes }
+      const { receivedBytes, multicastBytes, reusedBytes } = result
+      this.#progress = { ...this.#progress, receivedBytes, multicastBytes, reusedBytes }
       const path = await resolveDestination(destRoots, this.#record)
       await orCancelled(
         dataPlane.output(result.contentId, path, { overwrite: true, allowHardLink: this.#parts.allowHardLink }),
@@ -315,8 +316,16 @@ class InboundRun {
   #receipt(how: Pick<Receipt, 'status' | 'totalBytes'> & Partial<Receipt>): Receipt {
     const { calls, clock } = this.#parts
     const now = clock.now()
-    const { receivedBytes, reusedBytes } = this.#progress
-    return { member: calls.selfName, receivedBytes, reusedBytes, durationMs: now - this.#record.receivedAt, at: now, ...how }
+    const { receivedBytes, multicastBytes, reusedBytes } = this.#progress
+    return {
+      member: calls.selfName,
+      receivedBytes,
+      multicastBytes,
+      reusedBytes,
+      durationMs: now - this.#record.receivedAt,
+      at: now,
+      ...how,
+    }
   }
 
   #progressToOrigin(): Throttle | undefined {

@@ -19,11 +19,15 @@ const nodeName = z.string().min(1).max(255)
 const nodeAddress = z.string().min(1).max(300)
 const path = z.string().max(4096)
 
+/** No ticket keeps a receiver waiting for longer, ms. */
+const MAX_MULTICAST_WAIT_MS = 1_000
+
 const ticket: z.ZodType<Ticket> = z.object({
   swarmId: hex,
   trackers: z.array(nodeAddress).min(1).max(16),
   name: z.string().max(4096),
   header: z.exactOptional(z.string().max(1024 * 1024)),
+  multicastWaitMs: z.exactOptional(z.number().min(0).max(MAX_MULTICAST_WAIT_MS)),
 })
 
 const errorBody: z.ZodType<ErrorBody> = z.object({
@@ -43,6 +47,7 @@ const receipt: z.ZodType<Receipt> = z.object({
   path: z.exactOptional(path),
   totalBytes: bytes,
   receivedBytes: bytes,
+  multicastBytes: z.exactOptional(bytes),
   reusedBytes: bytes,
   durationMs: time,
   at: time,

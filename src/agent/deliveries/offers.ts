@@ -18,6 +18,8 @@ const RETRY_MOST_MS = 5_000
 const MAX_MISUNDERSTOOD = 5
 /** Offers under way at the same time. */
 const MAX_OFFERS = 256
+/** How long a receiver waits for its invitation before it takes chunks from others, ms: the thread of sessions may have to start. */
+const MULTICAST_WAIT_MS = 300
 /** How often receivers tell their progress where no tracker here does. */
 const RECEIVER_PROGRESS_MS = 1_000
 
@@ -37,6 +39,8 @@ export interface OfferingDelivery {
   supply(): Supply | PolycastError | undefined
   /** Whether the receiver still has no receipt. */
   isWanting(receiver: Receiver): boolean
+  /** Whether the receiver will be invited to a multicast session, as far as can be told. */
+  isToBeInvited(receiver: Receiver): boolean
   /** The receiver took the offer. */
   taken(receiver: Receiver): void
   /** The receiver had ended already. */
@@ -116,7 +120,10 @@ export class Offers {
     const leftMs = remainingMs(order, clock)
     const params: OfferParams = {
       id: order.id,
-      ticket: supply.ticket,
+      ticket:
+        supply.isTracker && this.#delivery.isToBeInvited(receiver)
+          ? { ...supply.ticket, multicastWaitMs: MULTICAST_WAIT_MS }
+          : supply.ticket,
       attempt: order.attempt,
       name: order.name,
       dest: order.dest,

@@ -37,6 +37,14 @@ export interface OutboundParts {
   readonly graceMs: number
   readonly callTimeoutMs: number
   readonly observer: DeliveryObserver
+  readonly multicast: MulticastReach
+}
+
+/** Whom multicast reaches from this node. */
+export interface MulticastReach {
+  /** A session is worth it from so many receivers on. */
+  readonly minReceivers: number
+  isReached(member: string): boolean
 }
 
 /** Told of what counts in the metrics. */
@@ -100,6 +108,7 @@ export class Outbound {
       signal: abort.signal,
       supply: () => this.#supply.current,
       isWanting: (receiver) => this.#isWanting(receiver),
+      isToBeInvited: (receiver) => this.#isToBeInvited(receiver),
       taken: (receiver) => {
         this.#taken(receiver)
       },
@@ -264,6 +273,14 @@ export class Outbound {
 
   #isWanting(receiver: Receiver): boolean {
     return !this.#hasEnded && receiver.receipt === undefined
+  }
+
+  #isToBeInvited({ name }: Receiver): boolean {
+    const { multicast } = this.#parts
+    if (!multicast.isReached(name)) return false
+    let reached = 0
+    for (const receiver of this.#receivers.values()) if (receiver.receipt === undefined && multicast.isReached(receiver.name)) reached++
+    return reached >= multicast.minReceivers
   }
 
   #taken(receiver: Receiver): void {

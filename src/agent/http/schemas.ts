@@ -103,6 +103,7 @@ export const receipt: z.ZodType<Receipt> = named<Receipt>()(
     path: optional(text.describe('where the member wrote it')),
     totalBytes: bytes,
     receivedBytes: bytes,
+    multicastBytes: optional(bytes.describe('of receivedBytes: by multicast')),
     reusedBytes: bytes,
     durationMs: milliseconds,
     at: time,

@@ -14,16 +14,23 @@ export interface SessionCipher {
   readonly controlOverheadBytes: number
   /** Seals a block into a new array of `payload.length + blockOverheadBytes`. */
   sealBlock(block: number, payload: Uint8Array): Uint8Array
-  /** The payload, possibly a view of `sealed`, which may be overwritten; undefined if it was not sealed by a holder of the key for this block. */
+  /**
+   * The payload, possibly a view of `sealed`, which may be overwritten then; undefined if it was not sealed by a holder of the key for this
+   * block: then `sealed` is left as it was.
+   */
   openBlock(block: number, sealed: Uint8Array): Uint8Array | undefined
-  /** Seals a control packet; `header` is authenticated with it, `counter` is never used twice by one sender of packets. */
+  /**
+   * Seals a control packet; `header` is authenticated with it. `senderId` is below 2^48 (0 is the session's sender, receivers draw theirs),
+   * `counter` below 2^32; the pair is never used twice in a session, so that a nonce can be made of it.
+   */
   sealControl(senderId: number, counter: number, header: Uint8Array, payload: Uint8Array): Uint8Array
   openControl(senderId: number, counter: number, header: Uint8Array, sealed: Uint8Array): Uint8Array | undefined
   /**
-   * A 64-bit authenticator of one data packet, as two unsigned 32-bit halves. The sender writes it into each; receivers look at it
-   * only once a block did not open, and from then on for as long as somebody injects.
+   * A 64-bit authenticator of one data packet, as two unsigned 32-bit halves, over the bytes that follow it there (`covered`); its key is the
+   * session's. The sender writes it into each; receivers look at it for the first packet of a block, once a block did not open, and
+   * from then on for as long as somebody injects.
    */
-  tagData(packet: Uint8Array): readonly [high: number, low: number]
+  tagData(covered: Uint8Array): readonly [high: number, low: number]
 }
 
 /** Makes parity of symbols, and symbols of parity: systematic Reed–Solomon over GF(256). */
@@ -55,6 +62,8 @@ export interface SessionParameters {
   readonly sessionId: string
   /** The UDP payload of a data packet at the most, bytes, headers of the session included. */
   readonly datagramBytes: number
+  /** Bytes of a whole symbol, where they are fewer than a datagram has room for: the simulator's carry next to nothing. */
+  readonly symbolBytes?: number
   /** Source symbols of a whole block. */
   readonly blockSymbols: number
 }

@@ -122,6 +122,28 @@ export class Downloads {
     if (this.#requests.arrived(neighbour, run, now) && !state.isDone) this.pickSoon(now)
   }
 
+  /** Chunks came by another way than from a neighbour. */
+  brought(firstChunk: number, count: number, now: number): void {
+    const state = this.#state
+    if (this.#requests.size === 0 && this.#withheld.size === 0) return
+    for (let run = Math.floor(firstChunk / state.runChunks); run * state.runChunks < firstChunk + count; run++) {
+      if (!state.hasRun(run)) continue
+      this.#withheld.delete(run)
+      this.#requests.arrived(undefined, run, now)
+    }
+  }
+
+  /** Another way is about to bring all that is missing: what was asked for is taken back. */
+  held(): void {
+    this.#requests.reset()
+  }
+
+  /** The other way brings nothing more: what parents did not send meanwhile is nobody's fault. */
+  released(now: number): void {
+    this.#lateness.released(now)
+    this.pickSoon(now)
+  }
+
   /** A neighbour announced something. */
   announced(now: number): void {
     if (this.#hasUncovered() || this.#requests.size > 0) this.pickSoon(now)
@@ -138,6 +160,7 @@ export class Downloads {
       this.#ratedAt = now
       this.#arrivedBytes = 0
     }
+    if (this.#state.isHeld) return
     this.#requests.checkTimeouts(now)
     this.#lateness.look((run) => this.#isCovered(run, now), now)
     this.pick(now)
@@ -145,7 +168,7 @@ export class Downloads {
 
   /** Stripes without a parent, or with one that has let several runs come late. */
   lateStripes(): number[] {
-    return this.#lateness.lateStripes()
+    return this.#state.isHeld ? [] : this.#lateness.lateStripes()
   }
 
   // ---- picking ----
@@ -154,7 +177,7 @@ export class Downloads {
   pick(now: number): void {
     const state = this.#state
     this.#pickedAt = now
-    if (state.isDone || state.options.isOrigin || state.neighbours.size === 0) return
+    if (state.isDone || state.isHeld || state.options.isOrigin || state.neighbours.size === 0) return
     let room = Math.max(MIN_OUTSTANDING_BYTES, this.#rate * OUTSTANDING_MS)
     for (const neighbour of state.neighbours.values()) room -= neighbour.outstandingBytes
     const orders: Map<Neighbour, number[]> = new Map()

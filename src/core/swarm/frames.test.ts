@@ -18,6 +18,7 @@ import {
   MAX_CONTROL_BODY_BYTES,
   MAX_DATA_BODY_BYTES,
   MAX_ID_BYTES,
+  MAX_INVITATION_BYTES,
   MAX_NAMED_PEERS,
   MAX_REASON_BYTES,
   MAX_STRIPES,
@@ -92,6 +93,7 @@ const CONTROL: { readonly [Type in Control['type']]: fc.Arbitrary<Control> } = {
     lostPeers: fc.array(id, { maxLength: 5 }),
   }),
   plan,
+  invite: fc.uint8Array({ maxLength: MAX_INVITATION_BYTES }).map((invitation) => ({ type: 'invite', invitation })),
   peers: fc.array(record({ id, address: id }), { maxLength: 8 }).map((peers) => ({ type: 'peers', peers })),
 }
 const anyControl = fc.oneof(...Object.values(CONTROL))
@@ -235,11 +237,12 @@ const RECORDED: readonly SwarmMessage[] = [
   { type: 'data', firstChunk: 48, count: 16, payload: Uint8Array.from({ length: 40 }, (_, i) => 255 - i) },
   { type: 'lost', ranges: [5, 1] },
   { type: 'peers', peers: [{ id: 'ann', address: '10.0.0.2:7420' }] },
+  { type: 'invite', invitation: Uint8Array.of(1, 2, 3) },
   { type: 'close', reason: 'the agent stops' },
 ]
 
 /** Their bodies may end anywhere: the rest is a payload, or bytes that somebody else decodes. */
-const OPEN_ENDED = new Set(['data', 'manifest'])
+const OPEN_ENDED = new Set(['data', 'manifest', 'invite'])
 
 for (const message of RECORDED) {
   const { frameType, body } = frameOf(message)

@@ -27,6 +27,8 @@ export const MAX_ID_BYTES = 255
 const MAX_PEERS = 256
 /** Peers that one `peers` message names at the most. */
 export const MAX_NAMED_PEERS = 64
+/** The longest invitation to a multicast session. */
+export const MAX_INVITATION_BYTES = 512
 /** The longest reason of a `close`: room for an error as JSON. */
 export const MAX_REASON_BYTES = 4096
 
@@ -51,6 +53,7 @@ export const FRAME_TYPES = {
   announce: 26,
   plan: 27,
   peers: 28,
+  invite: 29,
   data: 32,
 } as const
 
@@ -134,6 +137,8 @@ export type SwarmMessage =
   | PlanMessage
   /** Live neighbours of the sender, which lacks a tracker. */
   | { readonly type: 'peers'; readonly peers: readonly NamedPeer[] }
+  /** The origin will send what is missing by multicast; what is in it is the matter of core/multicast. */
+  | { readonly type: 'invite'; readonly invitation: Uint8Array }
   | { readonly type: 'data'; readonly firstChunk: number; readonly count: number; readonly payload: Uint8Array }
 
 const PART_KINDS: readonly ManifestPartKind[] = ['header', 'segment', 'seal', 'root', 'page']
@@ -159,7 +164,7 @@ export function maxBodyBytes(frameType: number): number {
     case FRAME_TYPES.ack:
       return 8
     default:
-      return frameType >= FRAME_TYPES.open && frameType <= FRAME_TYPES.peers ? MAX_CONTROL_BODY_BYTES : 0
+      return frameType >= FRAME_TYPES.open && frameType <= FRAME_TYPES.invite ? MAX_CONTROL_BODY_BYTES : 0
   }
 }
 
@@ -249,6 +254,9 @@ function encodeBody(message: Exclude<SwarmMessage, { type: 'data' }>): Uint8Arra
         out.text(peer.address)
       })
       break
+    case 'invite':
+      out.bytes(message.invitation)
+      break
   }
   return out.finish()
 }
@@ -317,6 +325,10 @@ function readBody(frameType: number, input: Reader): SwarmMessage | WireError {
         type: 'peers',
         peers: readList(input, MAX_NAMED_PEERS, () => ({ id: input.text(MAX_ID_BYTES), address: input.text(MAX_ID_BYTES) })),
       }
+    case FRAME_TYPES.invite: {
+      if (input.remaining > MAX_INVITATION_BYTES) return wireError('disconnect', 'an invitation that is longer than it may be')
+      return { type: 'invite', invitation: copyBytes(input.bytes(input.remaining)) }
+    }
     case FRAME_TYPES.data: {
       const firstChunk = input.u32()
       const count = input.u32()

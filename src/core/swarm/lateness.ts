@@ -94,6 +94,16 @@ export class Lateness {
     })
   }
 
+  /** Parents were told to send nothing until now: they begin anew. */
+  released(now: number): void {
+    this.#runs = []
+    this.#counts = []
+    this.#arrivedAt.fill(now)
+    this.#changedAt.fill(now)
+    this.#forgetFronts()
+    for (const neighbour of this.#state.neighbours.values()) neighbour.owesSince = Infinity
+  }
+
   cameByPlan(run: number, now: number): void {
     const stripe = this.#state.stripeOf(run)
     this.#gapMs += (now - (this.#arrivedAt[stripe] ?? now) - this.#gapMs) / 8

@@ -122,6 +122,12 @@ class Player {
     if (subject === 'plan') return this.#handle({ type: 'message', from: 'o', message: this.#plan(event.split(' ').slice(1)) })
     if (subject === 'tracker') return this.#handle({ type: 'tracker', isUp: verb === 'up' })
     if (subject === 'stored' || subject === 'lost') return this.#handle({ type: subject, firstChunk: ranges[0]!, count: ranges[1]! })
+    if (subject === 'handed-out') return this.#handle({ type: subject, firstChunk: ranges[0]!, count: ranges[1]! })
+    if (subject === 'brought') {
+      const payload = new Uint8Array(this.#content.rangeBytes(ranges[0]!, ranges[1]!)).fill(rest.includes('wrong') ? 1 : 0)
+      return this.#handle({ type: subject, firstChunk: ranges[0]!, count: ranges[1]!, payload })
+    }
+    if (subject === 'hold') return this.#handle({ type: 'hold', isOn: verb === 'on' })
     if (subject === 'reused') return this.#handle({ type: 'reused', upTo: Number(verb) })
     if (subject === 'read') return this.#read(Number(verb), rest.includes('sealed'))
     if (subject === 'room') return this.#room(verb, Number(rest[0] ?? Infinity))
@@ -224,7 +230,7 @@ function describe(output: PeerOutput): string {
     case 'uploadable':
       return `something for ${output.to}`
     case 'write':
-      return `write ${formatRanges([output.firstChunk, output.count])} from ${output.from}`
+      return `write ${formatRanges([output.firstChunk, output.count])}${output.from === '' ? '' : ` from ${output.from}`}`
     case 'connect':
       return `connect ${output.id} at ${output.address}`
     case 'misbehaved':
@@ -262,6 +268,7 @@ function describeMessage(message: Extract<PeerOutput, { type: 'send' }>['message
     case 'open':
     case 'announce':
     case 'plan':
+    case 'invite':
       return assert.fail(`a peer does not send ${message.type}`)
   }
 }

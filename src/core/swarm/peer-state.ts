@@ -34,6 +34,8 @@ export class PeerState {
   isTrackerUp = true
   /** Parents may send chunks below this. */
   clearedTo = 0
+  /** Another way brings what is missing: nothing is asked for, and parents are told to send nothing. */
+  isHeld = false
   /** The manifest is complete and every chunk is here. */
   isDone = false
   /** All runs below this are here. */

@@ -20,6 +20,15 @@ export type PeerInput =
   | { readonly type: 'lost'; readonly firstChunk: number; readonly count: number }
   /** The answer to the output `reuse`: this node's disk was searched for all entries below `upTo`; what was there came as `stored`. */
   | { readonly type: 'reused'; readonly upTo: number }
+  /**
+   * Another way (multicast) is about to bring the chunks that are missing, or does so no more: as long as it is on, nothing is asked for
+   * and parents send nothing unasked, so that no chunk comes twice. Whoever turns it on turns it off within a bounded time.
+   */
+  | { readonly type: 'hold'; readonly isOn: boolean }
+  /** Another way brought these chunks, whose entries are known; verified here as those of a neighbour are. */
+  | { readonly type: 'brought'; readonly firstChunk: number; readonly count: number; readonly payload: Uint8Array }
+  /** At the origin: another way carries these chunks to peers, which pass them on: they need not be handed out to the trees first. */
+  | { readonly type: 'handed-out'; readonly firstChunk: number; readonly count: number }
   /** The tracker can be reached, or can't: without it neighbours tell each other of peers. It counts as up until said otherwise. */
   | { readonly type: 'tracker'; readonly isUp: boolean }
 
@@ -29,7 +38,7 @@ export type PeerOutput =
   | { readonly type: 'announce'; readonly message: Extract<SwarmMessage, { type: 'announce' }> }
   /** There is something to send to a neighbour: call `nextUpload` while its link has room. */
   | { readonly type: 'uploadable'; readonly to: string }
-  /** Verified bytes of chunks that were not here. */
+  /** Verified bytes of chunks that were not here; `from` is '' where no neighbour sent them. */
   | { readonly type: 'write'; readonly from: string; readonly firstChunk: number; readonly count: number; readonly payload: Uint8Array }
   /** Make a connection; answered by `neighbour-up` or `neighbour-down`. */
   | { readonly type: 'connect'; readonly id: string; readonly address: string }

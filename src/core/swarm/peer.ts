@@ -131,6 +131,12 @@ export class SwarmPeer {
         return this.#lost(input.firstChunk, input.count)
       case 'reused':
         return this.#reused(input.upTo)
+      case 'hold':
+        return this.#hold(input.isOn, now)
+      case 'brought':
+        return this.#brought(input.firstChunk, input.count, input.payload, now)
+      case 'handed-out':
+        return this.#handOut?.elsewhere(input.firstChunk, input.count)
       case 'tracker':
         return this.#trackerChanged(input.isUp, now)
     }
@@ -236,7 +242,7 @@ export class SwarmPeer {
       manifestFrom: wantsManifest ? state.content.knownChunks : -1,
     })
     if (mask !== 0) this.#downloads.cancelAsked(neighbour, mask)
-    if (mask !== 0) state.send(neighbour.id, { type: 'clear', to: state.clearedTo })
+    if (mask !== 0 && !state.isHeld) state.send(neighbour.id, { type: 'clear', to: state.clearedTo })
   }
 
   #trackerChanged(isUp: boolean, now: number): void {
@@ -292,6 +298,7 @@ export class SwarmPeer {
         return this.#neighbourhood.named(neighbour, message.peers, now)
       case 'open':
       case 'announce':
+      case 'invite':
         return
     }
   }
@@ -367,18 +374,30 @@ export class SwarmPeer {
     this.#downloads.arrived(neighbour, firstChunk, bytes, now)
   }
 
+  /** Chunks that came by another way than from a neighbour. */
+  #brought(firstChunk: number, count: number, payload: Uint8Array, now: number): void {
+    const { content, have } = this.#state
+    const bytes = content.rangeBytes(firstChunk, count)
+    if (have.hasRange(firstChunk, count)) this.#duplicateBytes += bytes
+    else if (content.verify(firstChunk, count, payload) >= 0) this.#badBytes += bytes
+    else {
+      this.#take(undefined, firstChunk, count, payload, now)
+      this.#downloads.brought(firstChunk, count, now)
+    }
+  }
+
   /** Takes those of the chunks that are not here; mostly all of them. */
-  #take(neighbour: Neighbour, firstChunk: number, count: number, payload: Uint8Array, now: number): void {
+  #take(neighbour: Neighbour | undefined, firstChunk: number, count: number, payload: Uint8Array, now: number): void {
     const { content, have } = this.#state
     const end = firstChunk + count
-    neighbour.served.setRange(firstChunk, count)
+    neighbour?.served.setRange(firstChunk, count)
     for (let from = have.nextClear(firstChunk); from < end; from = have.nextClear(from)) {
       const to = Math.min(end, have.nextSet(from))
       const bytes = content.rangeBytes(from, to - from)
       const begin = from === firstChunk ? 0 : content.rangeBytes(firstChunk, from - firstChunk)
       const part = to - from === count ? payload : payload.subarray(begin, begin + bytes)
       this.#receivedBytes += bytes
-      this.#state.emit({ type: 'write', from: neighbour.id, firstChunk: from, count: to - from, payload: part })
+      this.#state.emit({ type: 'write', from: neighbour?.id ?? '', firstChunk: from, count: to - from, payload: part })
       this.#gain(neighbour, from, to - from, now)
     }
   }
@@ -477,9 +496,27 @@ export class SwarmPeer {
   #clear(upTo: number): void {
     if (upTo <= this.#state.clearedTo) return
     this.#state.clearedTo = upTo
+    if (!this.#state.isHeld) this.#tellCleared(upTo)
+  }
+
+  #tellCleared(upTo: number): void {
     for (const neighbour of this.#state.neighbours.values()) {
       if (neighbour.mask !== 0) this.#state.send(neighbour.id, { type: 'clear', to: upTo })
     }
+  }
+
+  #hold(isOn: boolean, now: number): void {
+    const state = this.#state
+    if (isOn === state.isHeld || this.options.isOrigin) return
+    state.isHeld = isOn
+    if (isOn) {
+      this.#downloads.held()
+      return this.#tellCleared(0)
+    }
+    // What came meanwhile is said before parents go on, so that they leave it out.
+    for (const neighbour of state.neighbours.values()) if (neighbour.mask !== 0) this.#announcements.tell(neighbour)
+    this.#tellCleared(state.clearedTo)
+    this.#downloads.released(now)
   }
 
   #tick(now: number): void {

@@ -77,10 +77,10 @@ export class Requests {
     this.count++
   }
 
-  /** A run is here: whoever else was asked for it need not send it. Whether it had been asked for. */
-  arrived(neighbour: Neighbour, run: number, now: number): boolean {
+  /** A run is here, from a neighbour or by another way: whoever else was asked for it need not send it. Whether it had been asked for. */
+  arrived(neighbour: Neighbour | undefined, run: number, now: number): boolean {
     const state = this.#state
-    if (neighbour.triedWith === run) this.#forget(neighbour, run)
+    if (neighbour?.triedWith === run) this.#forget(neighbour, run)
     if (!this.#asked.delete(run)) return false
     for (const other of state.neighbours.values()) {
       const askedAt = other.outstanding.get(run)

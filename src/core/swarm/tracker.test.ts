@@ -282,3 +282,31 @@ test('a tracker that starts anew plans from the announcements that come in, also
   assert.deepEqual([...plans.keys()].sort(), ids.slice(1).sort(), 'all but itself')
   assert.ok(parentsIn(plans.get('p1')!).every((parent) => parent !== undefined && parent !== 'origin'))
 })
+
+void test('who is not reached by multicast stands below one that is, and no longer than it lasts', () => {
+  const tracker = trackerWith()
+  const ids = join(tracker, 6)
+  const topOf = (): string[] => childrenOf(tracker, 'origin')
+  const outside = topOf()
+  const covered = ids.filter((id) => !outside.includes(id))
+  tracker.handle({ type: 'covered', ids: covered }, 100)
+  assert.ok(topOf().length > 0)
+  assert.deepEqual(
+    topOf().filter((id) => !covered.includes(id)),
+    [],
+  )
+  for (const id of outside) for (const parent of tracker.forest().nodes.get(id)!.parents) assert.notEqual(parent, undefined)
+  // One that joins later does not take their place, however quick it is.
+  announce(tracker, 'late', 200)
+  const now = progress(tracker, [...ids, 'late'], 200, 20)
+  assert.ok(topOf().every((id) => covered.includes(id)))
+  tracker.handle({ type: 'covered', ids: [] }, now)
+  assert.ok([...tracker.forest().nodes.values()].every((node) => node.canPassOn))
+})
+
+void test('where multicast reaches nobody that is here, nobody is made a leaf for it', () => {
+  const tracker = trackerWith()
+  join(tracker, 3)
+  tracker.handle({ type: 'covered', ids: ['somebody else'] }, 100)
+  assert.ok([...tracker.forest().nodes.values()].every((node) => node.canPassOn))
+})

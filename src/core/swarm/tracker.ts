@@ -14,6 +14,8 @@ export type TrackerInput =
   | { readonly type: 'announce'; readonly from: string; readonly message: AnnounceMessage }
   /** The connection to a peer is gone. */
   | { readonly type: 'gone'; readonly id: string }
+  /** All peers that get the content from the origin by multicast at present: they are to stand above those that do not. */
+  | { readonly type: 'covered'; readonly ids: Iterable<string> }
   /** A peer sent wrong bytes or broke the protocol: it gets no place any more. */
   | { readonly type: 'banned'; readonly id: string }
 
@@ -85,6 +87,8 @@ const WITHHELD_RUNS = 16
 /** After how long a weak peer is tried again, and how long after another one, ms. */
 const WEAK_MS = 60_000
 const RETRY_PAUSE_MS = 3000
+/** Peers that are made leaves for one that multicast reaches, in one stripe and at a time. */
+const MAX_UNCOVERED_MOVES = 8
 /** Each time that a peer is demoted again, it waits so many times longer. */
 const PATIENCE = 4
 
@@ -124,6 +128,9 @@ export class SwarmTracker {
   readonly #peers: Map<string, Tracked> = new Map()
   readonly #banned: Set<string> = new Set()
   readonly #outputs: TrackerOutput[] = []
+  /** Peers that get the content by multicast, and those that were made leaves for not getting it so. */
+  #covered: ReadonlySet<string> = new Set()
+  readonly #uncovered: Set<string> = new Set()
   /** When a weak peer was last tried again, ms. */
   #retriedAt: number = -Infinity
   #medianRate = 0
@@ -167,7 +174,11 @@ export class SwarmTracker {
       case 'gone':
         this.#remove(input.id)
         break
+      case 'covered':
+        this.#covered = new Set(input.ids)
+        break
     }
+    this.#liftCovered()
     this.#sendPlans()
   }
 
@@ -220,6 +231,7 @@ export class SwarmTracker {
   #remove(id: string): void {
     if (!this.#peers.delete(id)) return
     this.#forest.remove(id)
+    this.#uncovered.delete(id)
     this.#ids = this.#ids.filter((other) => other !== id)
     for (const peer of this.#peers.values()) peer.extra.delete(id)
   }
@@ -231,6 +243,28 @@ export class SwarmTracker {
     for (let tries = 0; peer.extra.size < Math.min(this.#limits.extraNeighbours, from.length) && tries < 32; tries++) {
       const id = this.#options.random.pick(from)
       if (id !== peer.id) peer.extra.add(id)
+    }
+  }
+
+  /**
+   * Whoever stands below the origin and is not reached by multicast would get its stripe from the origin a second time: it becomes a leaf, and
+   * one that is reached takes its place. With the end of multicast the leaves are nodes like others again.
+   */
+  #liftCovered(): void {
+    if (this.#covered.size === 0) {
+      for (const id of this.#uncovered) this.#forest.restore(this.#forest.nodes.get(id)!)
+      this.#uncovered.clear()
+      return
+    }
+    const canStandAbove = (id: string): boolean => this.#forest.nodes.get(id)?.canPassOn === true
+    if (![...this.#covered].some(canStandAbove)) return
+    for (let stripe = 0; stripe < this.#limits.stripes; stripe++) {
+      for (let moves = 0; moves < MAX_UNCOVERED_MOVES; moves++) {
+        const below = [...this.#forest.origin.children[stripe]!].find(({ id, canPassOn }) => canPassOn && !this.#covered.has(id))
+        if (below === undefined) break
+        this.#forest.markWeak(below)
+        this.#uncovered.add(below.id)
+      }
     }
   }
 
@@ -267,6 +301,7 @@ export class SwarmTracker {
     peer.lowPeriods = peer.rate < SLOW_SHARE * this.#medianRate ? peer.lowPeriods + 1 : 0
     peer.goodPeriods = peer.rate > GOOD_SHARE * this.#medianRate ? peer.goodPeriods + 1 : 0
     if (peer.node.canPassOn) this.#demoteSlow(peer, now)
+    else if (this.#uncovered.has(peer.id)) return
     else if (this.#isOver(peer, now)) this.#forest.restore(peer.node)
   }
 

@@ -1,0 +1,55 @@
+/** Options of the multicast sessions that carry contents. */
+
+/** Rows of the group Multicast about sessions. */
+export const MULTICAST_SESSION_OPTIONS = {
+  multicastMinReceivers: {
+    group: 'Multicast',
+    key: 'multicast-min-receivers',
+    kind: 'integer',
+    default: 2,
+    min: 1,
+    max: 16_384,
+    summary: 'receivers that multicast reaches from which on a content is sent by it',
+    doc: "How many receivers of a content have to be reached by multicast, and lack at least multicast-min-size of it, for it to be sent to them by multicast; all others, and fewer, get it by the swarm. A session saves one copy on the sender's link for each receiver beyond the first, and costs repairs. Raise it where few receivers are better served one by one, as on Wi-Fi without multicast-to-unicast.",
+  },
+  multicastMinBytes: {
+    group: 'Multicast',
+    key: 'multicast-min-size',
+    kind: 'bytes',
+    default: 1_048_576,
+    min: 1,
+    max: 1_099_511_627_776,
+    summary: 'size from which on a content is sent by multicast',
+    doc: 'Contents smaller than this, and receivers that lack less than this, are left to the swarm: joining a session takes some tens of milliseconds, in which a small content is there by the swarm. Raising it makes more go by the swarm.',
+  },
+  multicastMode: {
+    group: 'Multicast',
+    key: 'multicast-mode',
+    kind: 'choice',
+    default: 'fair',
+    choices: ['fair', 'scavenger', 'fixed'],
+    summary: 'how multicast shares the network: fair, scavenger or fixed',
+    doc: 'How the rate of multicast sessions is found. fair takes about as much of a link as one TCP connection would; scavenger leaves it to others and takes what nobody wants; fixed sends at multicast-rate whatever is lost, for networks that are reserved for it.',
+  },
+  multicastRateBytesPerSec: {
+    group: 'Multicast',
+    key: 'multicast-rate',
+    kind: 'rate',
+    default: 0,
+    min: 16_384,
+    zeroIsNone: true,
+    summary: 'most bytes per second sent by multicast; with the mode fixed, the rate; 0 is no limit',
+    doc: 'The most that one multicast session sends, in bytes per second, or in bits with a unit such as 400mbit; in the mode fixed it is the rate itself, 100mbit where it is 0. In other modes 0 leaves it to what the network carries.',
+  },
+  multicastDatagramBytes: {
+    group: 'Multicast',
+    key: 'multicast-datagram',
+    kind: 'bytes',
+    default: 0,
+    min: 512,
+    max: 65_507,
+    zeroIsNone: true,
+    summary: 'longest datagram of multicast sessions; 0 is what reaches all receivers',
+    doc: 'The longest datagram that sessions use, in bytes of UDP payload. What gets through to each receiver is measured, so that this is mostly left at 0; lower it where a switch or tunnel on the way drops long packets now and then. Short datagrams cost CPU and header bytes.',
+  },
+} as const

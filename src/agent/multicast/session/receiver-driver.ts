@@ -1,0 +1,175 @@
+/**
+ * Drives the machine of one session's receiver: one socket hears the group, the other one speaks with the sender. What this host's
+ * socket has dropped is read from the system and told to the machine, for nobody else can know that it was not the network.
+ */
+import type { MulticastReceiver } from '../../../core/multicast/multicast-receiver.ts'
+import type { ReceiverOutput } from '../../../core/multicast/session-machine-types.ts'
+import { parseAddress } from '../../addresses.ts'
+import { openGroupSocket, type GroupSocket } from '../sockets/group-socket.ts'
+import type { NetworkInterface } from '../sockets/interfaces.ts'
+import { openLinkSocket, type LinkSocket } from '../sockets/link-socket.ts'
+import type { FromSessionWorker, ReceiverSettings, SocketFigures } from './protocol.ts'
+
+/** A pause of 60 ms at a gigabit; the system gives what it has, mostly 208 KiB (twice of that as it tells it) unless its limit was raised. */
+const RECEIVE_BUFFER_BYTES = 8 * 1024 * 1024
+/** How often the system is asked for what it has dropped, ms. */
+const DROPS_MS = 50
+
+export class ReceiverDriver {
+  readonly #id: number
+  readonly #post: (message: FromSessionWorker, transfer?: readonly ArrayBuffer[]) => void
+  readonly #onEnd: () => void
+  readonly #control: { readonly host: string; readonly port: number }
+  #machine: MulticastReceiver | undefined
+  #group: GroupSocket | undefined
+  #link: LinkSocket | undefined
+  #timer: NodeJS.Timeout | undefined
+  #timerAt = Infinity
+  #turn: NodeJS.Immediate | undefined
+  #dropsTimer: NodeJS.Timeout | undefined
+  #drops = 0
+  #isOver = false
+
+  constructor(
+    id: number,
+    settings: ReceiverSettings,
+    host: { readonly post: (message: FromSessionWorker, transfer?: readonly ArrayBuffer[]) => void; readonly onEnd: () => void },
+  ) {
+    this.#id = id
+    this.#post = host.post
+    this.#onEnd = host.onEnd
+    this.#control = parseAddress(settings.control, 0) ?? { host: settings.control, port: 0 }
+  }
+
+  /** Opens the sockets and joins. Rejects as `openGroupSocket` does. */
+  async open(settings: ReceiverSettings, via: NetworkInterface, make: (now: number) => MulticastReceiver): Promise<void> {
+    const { group, port, ttl } = settings
+    const onPacket = (bytes: Buffer): void => this.#handle({ type: 'packet', bytes })
+    const link = await openLinkSocket({ interface: via, ttl, onPacket })
+    try {
+      this.#group = await openGroupSocket({
+        interface: via,
+        group,
+        port,
+        ttl,
+        receiveBufferBytes: RECEIVE_BUFFER_BYTES,
+        ...(isSourceSpecific(group) ? { source: this.#control.host } : {}),
+        onPacket,
+      })
+    } catch (error) {
+      link.close()
+      throw error
+    }
+    this.#link = link
+    if (this.#isOver) return this.close()
+    this.#machine = make(performance.now())
+    this.#dropsTimer = setInterval(() => this.#readDrops(), DROPS_MS)
+    this.#carryOut()
+    this.#arm()
+  }
+
+  leave(): void {
+    if (this.#machine === undefined) return this.close()
+    this.#handle({ type: 'leave' })
+  }
+
+  close(): void {
+    this.#isOver = true
+    clearTimeout(this.#timer)
+    clearInterval(this.#dropsTimer)
+    clearImmediate(this.#turn)
+    this.#group?.close()
+    this.#link?.close()
+  }
+
+  #handle(input: Parameters<MulticastReceiver['handle']>[0]): void {
+    if (this.#isOver || this.#machine === undefined) return
+    this.#machine.handle(input, performance.now())
+    this.#carryOut()
+    // Many datagrams come in one turn of the event loop: what is due is looked at once after them.
+    this.#turn ??= setImmediate(() => {
+      this.#turn = undefined
+      this.#arm()
+    })
+  }
+
+  #arm(): void {
+    if (this.#isOver) return
+    const machine = this.#machine!
+    const now = performance.now()
+    if (machine.nextDeadline() <= now) {
+      machine.handleTimeout(now)
+      this.#carryOut()
+      if (this.#isOver) return
+    }
+    const deadline = machine.nextDeadline()
+    if (deadline === this.#timerAt) return
+    this.#timerAt = deadline
+    clearTimeout(this.#timer)
+    if (deadline < Infinity) this.#timer = setTimeout(this.#timeout, Math.max(1, Math.round(deadline - now)))
+  }
+
+  readonly #timeout = (): void => {
+    this.#timerAt = Infinity
+    this.#arm()
+  }
+
+  #readDrops(): void {
+    const drops = this.#group?.socket.drops() ?? 0
+    const packets = drops - this.#drops
+    this.#drops = drops
+    if (packets > 0) this.#handle({ type: 'overrun', packets })
+  }
+
+  #carryOut(): void {
+    for (const output of this.#machine!.drain()) this.#do(output)
+  }
+
+  #do(output: ReceiverOutput): void {
+    const id = this.#id
+    switch (output.type) {
+      case 'send':
+        return this.#link?.send(output.bytes, this.#control.port, this.#control.host)
+      case 'heard':
+      case 'complete':
+        return this.#post({ type: output.type, id })
+      case 'welcomed':
+        return this.#post({ type: 'welcomed', id })
+      case 'block': {
+        const payload = transferable(output.payload)
+        return this.#post({ type: 'received', id, block: output.block, payload }, [payload.buffer as ArrayBuffer])
+      }
+      case 'given-up':
+        return this.#post({ type: 'given-up', id, block: output.block })
+      case 'ended':
+        this.#post({ type: 'ended', id, reason: output.reason, status: this.#machine!.status(), sockets: this.#figures() })
+        this.close()
+        return this.#onEnd()
+    }
+  }
+
+  #figures(): SocketFigures {
+    const group = this.#group!.socket
+    const link = this.#link!.socket
+    return {
+      sentPackets: link.counters.sentPackets,
+      sentBytes: link.counters.sentBytes,
+      receivedPackets: group.counters.receivedPackets + link.counters.receivedPackets,
+      receivedBytes: group.counters.receivedBytes + link.counters.receivedBytes,
+      sendErrors: link.counters.sendErrors,
+      drops: this.#drops,
+      receiveBufferBytes: group.receiveBufferBytes,
+    }
+  }
+}
+
+/** Bytes that may be given to another thread with their buffer: a copy where they are a small part of one, or share one of Node's pool. */
+function transferable(payload: Uint8Array): Uint8Array {
+  const isMostOfIt = payload.buffer.byteLength <= payload.length + 8192 && payload.buffer instanceof ArrayBuffer
+  return isMostOfIt && payload.length > 65_536 ? payload : Uint8Array.from(payload)
+}
+
+/** Whether a group is one that a sender has to be named for: 232/8 and ff3x::/32 (RFC 4607). */
+function isSourceSpecific(group: string): boolean {
+  return group.startsWith('232.') || /^ff3[0-9a-f]:/i.test(group)
+}

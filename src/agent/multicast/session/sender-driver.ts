@@ -1,0 +1,174 @@
+/**
+ * Drives the machine of one session's sender: its datagrams go out of a connected socket, which is quicker, feedback comes to another one.
+ */
+import type { MulticastSender } from '../../../core/multicast/multicast-sender.ts'
+import type { SenderOutput } from '../../../core/multicast/session-machine-types.ts'
+import { formatAddress } from '../../addresses.ts'
+import { openGroupSocket, ownAddress, type GroupSocket } from '../sockets/group-socket.ts'
+import type { NetworkInterface } from '../sockets/interfaces.ts'
+import { openLinkSocket, type LinkSocket } from '../sockets/link-socket.ts'
+import type { Paced, Pacer } from './pacer.ts'
+import type { FromSessionWorker, SenderSettings, SocketFigures } from './protocol.ts'
+
+/** What the system is asked to keep until it is sent: a few ms at a gigabit. More would only be a queue that nobody measures. */
+const SEND_BUFFER_BYTES = 256 * 1024
+const FEEDBACK_BUFFER_BYTES = 1024 * 1024
+/** Datagrams sent in one turn, at the most, before feedback is read. */
+const BURST_DATAGRAMS = 64
+/** Datagrams that wait for the system to take them, from which on none is added. */
+const MAX_QUEUED_DATAGRAMS = 32
+/** How long to wait then, ms. */
+const FULL_MS = 0.3
+/** How often its figures are told, ms. */
+const STATUS_MS = 100
+
+export class SenderDriver implements Paced {
+  readonly #id: number
+  readonly #machine: MulticastSender
+  readonly #post: (message: FromSessionWorker, transfer?: readonly ArrayBuffer[]) => void
+  readonly #pacer: Pacer
+  readonly #onEnd: () => void
+  #data: GroupSocket | undefined
+  #control: LinkSocket | undefined
+  #statusAt = 0
+  #isOver = false
+
+  constructor(
+    id: number,
+    machine: MulticastSender,
+    host: { readonly post: (message: FromSessionWorker) => void; readonly pacer: Pacer; readonly onEnd: () => void },
+  ) {
+    this.#id = id
+    this.#machine = machine
+    this.#post = host.post
+    this.#pacer = host.pacer
+    this.#onEnd = host.onEnd
+  }
+
+  /** Opens the sockets and begins. Rejects as `openGroupSocket` does. */
+  async open(settings: SenderSettings, via: NetworkInterface): Promise<void> {
+    const { group, port, ttl } = settings
+    const control = await openLinkSocket({
+      interface: via,
+      ttl,
+      receiveBufferBytes: FEEDBACK_BUFFER_BYTES,
+      onPacket: (bytes, from) => {
+        this.#handle({ type: 'packet', from: `${from.address} ${from.port}`, bytes })
+      },
+    })
+    try {
+      this.#data = await openGroupSocket({
+        interface: via,
+        group,
+        port,
+        ttl,
+        sendOnly: true,
+        sendBufferBytes: SEND_BUFFER_BYTES,
+        onPacket: () => undefined,
+      })
+    } catch (error) {
+      control.close()
+      throw error
+    }
+    this.#control = control
+    if (this.#isOver) return this.close()
+    const address = formatAddress(ownAddress(via), control.port)
+    this.#post({ type: 'open', id: this.#id, control: address, maxPayloadBytes: this.#machine.maxPayloadBytes })
+    this.#pacer.add(this)
+  }
+
+  invited(names: readonly string[]): void {
+    this.#handle({ type: 'invited', names })
+  }
+
+  block(payload: Uint8Array): void {
+    this.#handle({ type: 'block', payload })
+  }
+
+  end(): void {
+    this.#handle({ type: 'end' })
+  }
+
+  stop(): void {
+    this.#handle({ type: 'stop' })
+  }
+
+  turn(now: number): number {
+    const machine = this.#machine
+    if (machine.nextDeadline() <= now) machine.handleTimeout(now)
+    let isFull = false
+    let isMore = true
+    for (let sent = 0; sent < BURST_DATAGRAMS; sent++) {
+      if ((sent & 7) === 0 && this.#data!.socket.queuedPackets > MAX_QUEUED_DATAGRAMS) {
+        isFull = true
+        break
+      }
+      const datagram = machine.nextDatagram(now)
+      if (datagram === undefined) {
+        isMore = false
+        break
+      }
+      this.#data!.send(datagram)
+    }
+    this.#carryOut()
+    if (this.#isOver) return Infinity
+    if (now - this.#statusAt >= STATUS_MS) {
+      this.#statusAt = now
+      this.#post({ type: 'sent', id: this.#id, status: machine.status(), sockets: this.#figures() })
+    }
+    if (isFull) return now + FULL_MS
+    return isMore ? now : machine.nextDeadline()
+  }
+
+  close(): void {
+    this.#isOver = true
+    this.#pacer.remove(this)
+    this.#data?.close()
+    this.#control?.close()
+  }
+
+  #handle(input: Parameters<MulticastSender['handle']>[0]): void {
+    if (this.#isOver) return
+    this.#machine.handle(input, performance.now())
+    this.#carryOut()
+    this.#pacer.wake()
+  }
+
+  #carryOut(): void {
+    for (const output of this.#machine.drain()) this.#do(output)
+  }
+
+  #do(output: SenderOutput): void {
+    const id = this.#id
+    switch (output.type) {
+      case 'send':
+        return this.#data?.send(output.bytes)
+      case 'want-blocks':
+        return this.#post({ type: 'want-blocks', id, count: output.count })
+      case 'joined':
+        return this.#post({ type: 'joined', id, name: output.name, app: output.app })
+      case 'reached':
+        return this.#post({ type: 'reached', id, name: output.name })
+      case 'gone':
+        return this.#post({ type: 'gone', id, name: output.name, reason: output.reason })
+      case 'finished':
+        this.#post({ type: 'finished', id, reason: output.reason, status: this.#machine.status(), sockets: this.#figures() })
+        this.close()
+        return this.#onEnd()
+    }
+  }
+
+  #figures(): SocketFigures {
+    const data = this.#data!.socket
+    const control = this.#control!.socket
+    return {
+      sentPackets: data.counters.sentPackets,
+      sentBytes: data.counters.sentBytes,
+      receivedPackets: control.counters.receivedPackets,
+      receivedBytes: control.counters.receivedBytes,
+      sendErrors: data.counters.sendErrors + control.counters.sendErrors,
+      drops: control.drops() ?? 0,
+      receiveBufferBytes: control.receiveBufferBytes,
+    }
+  }
+}

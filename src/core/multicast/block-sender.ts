@@ -1,0 +1,305 @@
+/**
+ * The blocks of a session on their way out: which datagram is next, and what can still be repaired. docs/specs/07-multicast.md §6.
+ *
+ * Blocks are sent in runs: first all source symbols in order and some parity, later what is asked for; no other block's packets come between,
+ * so that each packet tells by `remaining` where its run ends, and a receiver knows from any later packet that it must ask. Repairs go before new
+ * blocks. Not here: who asks, when, and whether somebody may still lack a block.
+ */
+import { assert } from '../lib/assert.ts'
+import { type BlockLayout, fillSymbols, layoutOf, maxPayloadBytes, maxSymbolBytes } from './block-layout.ts'
+import { DATA_HEADER_BYTES, TAGGED_FROM, writeDataHeader, writeTag } from './data-packet.ts'
+import { Pacer } from './pacer.ts'
+import { SenderBlock } from './sender-block.ts'
+import type { SenderLimits, SenderOptions } from './session-machine-types.ts'
+import { sessionIdBytes } from './session-packets.ts'
+
+/** Symbols that a block can have: an index is one byte. */
+const MAX_SYMBOLS = 256
+
+/** Parity rows that are made at a time: enough for the kernel to work on several at once, few enough not to hold up the pacing. */
+const PARITY_BATCH = 8
+
+/** Buffers of blocks that are kept for the next ones. */
+const SPARE_BUFFERS = 4
+
+/** How long a full window waits before it is looked at again, ms. */
+const STALL_CHECK_MS = 2
+
+/** One of the datagrams that are given out in turn. */
+interface Slot {
+  readonly bytes: Uint8Array
+  readonly tagged: Uint8Array
+}
+
+interface Run {
+  readonly block: SenderBlock
+  readonly indices: Uint8Array
+  at: number
+  readonly isFirst: boolean
+}
+
+export class BlockSender {
+  /** Payload bytes of a block, at the most. */
+  readonly maxPayloadBytes: number
+  readonly counters = { payloadBytes: 0, sourcePackets: 0, proactivePackets: 0, repairPackets: 0, resentPackets: 0, sentBytes: 0 }
+  readonly #options: SenderOptions
+  readonly #limits: SenderLimits
+  readonly #maxSymbols: number
+  readonly #symbolBytes: number
+  readonly #windowBlocks: number
+  readonly #slots: readonly Slot[]
+  readonly #parity: Uint8Array
+  readonly #pacer: Pacer
+  readonly #isNeeded: (block: SenderBlock, now: number) => boolean
+  #slot = 0
+  #parityFirst = 0
+  #parityCount = 0
+  #run: Run | undefined
+  #sequence = 0
+  /** Blocks that are taken and have not begun, ascending. */
+  readonly #waiting: SenderBlock[] = []
+  /** Blocks that have begun and can be repaired. */
+  readonly #window: Map<number, SenderBlock> = new Map()
+  /** Those of them that somebody asks for. */
+  readonly #asked: Set<SenderBlock> = new Set()
+  readonly #spare: Uint8Array[] = []
+  #taken = 0
+  #begun = 0
+  #firstBlock = 0
+  #stalledSince = Infinity
+  #stallCheckAt = Infinity
+
+  /** `isNeeded` judges whether the oldest block of a full window must stay. */
+  constructor(options: SenderOptions, limits: SenderLimits, isNeeded: (block: SenderBlock, now: number) => boolean, now: number) {
+    const { parameters, cipher, code } = options
+    assert(parameters.blockSymbols >= 1 && parameters.blockSymbols <= 255, 'at most 255 source symbols')
+    this.#options = options
+    this.#limits = limits
+    this.#isNeeded = isNeeded
+    this.#maxSymbols = Math.min(MAX_SYMBOLS, code.maxSymbols)
+    assert(parameters.blockSymbols < this.#maxSymbols, 'a code with parity for a whole block')
+    this.#symbolBytes = maxSymbolBytes(parameters)
+    this.maxPayloadBytes = maxPayloadBytes(parameters, cipher)
+    const blockBytes = parameters.blockSymbols * this.#symbolBytes
+    this.#windowBlocks = Math.max(4, Math.min(limits.windowBlocks, Math.floor(limits.windowBytes / blockBytes)))
+    this.#slots = makeSlots(limits.datagramSlots, DATA_HEADER_BYTES + this.#symbolBytes, sessionIdBytes(parameters.sessionId))
+    this.#parity = new Uint8Array(PARITY_BATCH * this.#symbolBytes)
+    this.#pacer = new Pacer(limits.burstMs, limits.burstBytes, now)
+  }
+
+  /** Sequence of the next packet. */
+  get sequence(): number {
+    return this.#sequence
+  }
+
+  /** The oldest block that can be repaired. */
+  get firstBlock(): number {
+    return this.#firstBlock
+  }
+
+  /** Blocks whose first run is over. */
+  get sentBlocks(): number {
+    return this.#run?.isFirst === true ? this.#begun - 1 : this.#begun
+  }
+
+  /** Blocks that have begun: who joins now gets those from here on. */
+  get begunBlocks(): number {
+    return this.#begun
+  }
+
+  get takenBlocks(): number {
+    return this.#taken
+  }
+
+  /** Blocks that can be taken now. */
+  get room(): number {
+    return this.#limits.aheadBlocks - this.#waiting.length
+  }
+
+  /** Whether there is nothing to send, nor asked for. */
+  get isIdle(): boolean {
+    return this.#run === undefined && this.#waiting.length === 0 && this.#asked.size === 0
+  }
+
+  /** Since when the window is full of what is needed; Infinity while it isn't. */
+  get stalledSince(): number {
+    return this.#stalledSince
+  }
+
+  /** Blocks that are asked for. */
+  get asked(): ReadonlySet<SenderBlock> {
+    return this.#asked
+  }
+
+  blockOf(block: number): SenderBlock | undefined {
+    return this.#window.get(block)
+  }
+
+  push(payload: Uint8Array): void {
+    assert(payload.length <= this.maxPayloadBytes, 'a payload that fits a block')
+    const { cipher, parameters } = this.#options
+    const sealed = cipher.sealBlock(this.#taken, payload)
+    assert(sealed.length === payload.length + cipher.blockOverheadBytes, 'a sealed block as long as its cipher says')
+    const layout = layoutOf(sealed.length, parameters)
+    const symbols = this.#takeBuffer(layout)
+    fillSymbols(symbols, sealed)
+    this.#waiting.push(new SenderBlock(this.#taken, layout, symbols, this.#limits.maxRequestsPerBlock))
+    this.#taken++
+    this.counters.payloadBytes += payload.length
+  }
+
+  /** Requests of a block are to be answered from `at` on, unless that is so already. */
+  ask(block: SenderBlock, at: number): void {
+    this.#asked.add(block)
+    block.repairAt = Math.min(block.repairAt, at)
+  }
+
+  nextDeadline(): number {
+    let at = Infinity
+    if (this.#run !== undefined) at = -Infinity
+    for (const { repairAt } of this.#asked) at = Math.min(at, repairAt)
+    if (this.#waiting.length > 0) at = Math.min(at, this.#stalledSince === Infinity ? -Infinity : this.#stallCheckAt)
+    return Math.max(at, this.#pacer.nextAt)
+  }
+
+  /** The next datagram, if one may be sent now: valid until it was asked `datagramSlots` times more. */
+  nextDatagram(now: number): Uint8Array | undefined {
+    if (now < this.#pacer.nextAt) return undefined
+    const run = this.#run ?? this.#beginRun(now)
+    if (run === undefined) return undefined
+    const { block } = run
+    const index = run.indices[run.at] as number
+    const slot = this.#slots[this.#slot] as Slot
+    this.#slot = this.#slot + 1 === this.#slots.length ? 0 : this.#slot + 1
+    const bytes = block.symbolBytes
+    slot.bytes.set(
+      index < block.k ? block.symbols.subarray(index * bytes, index * bytes + bytes) : this.#parityOf(run, index),
+      DATA_HEADER_BYTES,
+    )
+    const isWhole = bytes === this.#symbolBytes
+    const datagram = isWhole ? slot.bytes : slot.bytes.subarray(0, DATA_HEADER_BYTES + bytes)
+    writeDataHeader(datagram, block.k, index, run.indices.length - 1 - run.at, this.#sequence, now * 1000, block.block)
+    const [high, low] = this.#options.cipher.tagData(isWhole ? slot.tagged : datagram.subarray(TAGGED_FROM))
+    writeTag(datagram, high, low)
+    this.#count(run, index, datagram.length, now)
+    return datagram
+  }
+
+  #count(run: Run, index: number, bytes: number, now: number): void {
+    const { counters } = this
+    const { rate } = this.#options
+    if (!run.isFirst) counters.repairPackets++
+    else if (index < run.block.k) counters.sourcePackets++
+    else counters.proactivePackets++
+    counters.sentBytes += bytes
+    this.#sequence++
+    rate.sent(bytes, now)
+    this.#pacer.charge(bytes + this.#limits.packetOverheadBytes, rate.rateBytesPerSec, now)
+    run.at++
+    if (run.at < run.indices.length) return
+    run.block.activeAt = now
+    this.#run = undefined
+  }
+
+  #beginRun(now: number): Run | undefined {
+    let repaired: SenderBlock | undefined
+    for (const block of this.#asked) if (block.repairAt <= now && (repaired === undefined || block.block < repaired.block)) repaired = block
+    if (repaired !== undefined) return this.#startRun(repaired, this.#repairOf(repaired), false)
+    if (this.#waiting.length === 0 || !this.#makeRoom(now)) return undefined
+    const block = this.#waiting.shift() as SenderBlock
+    this.#window.set(block.block, block)
+    this.#begun++
+    const parity = Math.min(this.#maxSymbols - block.k, Math.round(block.k * this.#options.rate.proactiveShare))
+    block.usedSymbols = block.k + parity
+    return this.#startRun(block, ascending(0, block.usedSymbols), true)
+  }
+
+  #startRun(block: SenderBlock, indices: Uint8Array, isFirst: boolean): Run {
+    this.#parityCount = 0
+    block.beginRun(this.#sequence, indices)
+    this.#run = { block, indices, at: 0, isFirst }
+    return this.#run
+  }
+
+  /** The symbols that answer the requests of a block, which are then over. */
+  #repairOf(block: SenderBlock): Uint8Array {
+    const { need } = block.requests
+    const fresh = this.#maxSymbols - block.usedSymbols
+    // What is sent to those who lost something gets lost as often.
+    const wanted = need + Math.round(need * this.#options.rate.proactiveShare)
+    const first = block.usedSymbols
+    block.usedSymbols += Math.min(fresh, wanted)
+    const chosen = need > fresh ? block.requests.chooseSent(first, wanted - need - fresh) : []
+    this.counters.resentPackets += chosen.length
+    const indices = new Uint8Array(chosen.length + block.usedSymbols - first)
+    indices.set(chosen)
+    indices.set(ascending(first, block.usedSymbols), chosen.length)
+    block.requests.clear()
+    block.repairAt = Infinity
+    block.announced = 0
+    block.repairs++
+    this.#asked.delete(block)
+    return indices
+  }
+
+  /** The parity symbol of an index, made together with those of the run that come right after it. */
+  #parityOf(run: Run, index: number): Uint8Array {
+    const { block, indices } = run
+    const row = index - block.k
+    if (row < this.#parityFirst || row >= this.#parityFirst + this.#parityCount) {
+      let count = 1
+      while (count < PARITY_BATCH && indices[run.at + count] === index + count) count++
+      const parity = this.#parity.subarray(0, count * block.symbolBytes)
+      this.#options.code.encode(block.symbols, block.k, block.symbolBytes, row, count, parity)
+      this.#parityFirst = row
+      this.#parityCount = count
+    }
+    const at = (row - this.#parityFirst) * block.symbolBytes
+    return this.#parity.subarray(at, at + block.symbolBytes)
+  }
+
+  /** Whether the window has a place for another block, once what nobody needs has left it. */
+  #makeRoom(now: number): boolean {
+    while (this.#window.size >= this.#windowBlocks) {
+      const oldest = this.#window.get(this.#firstBlock) as SenderBlock
+      if (this.#isNeeded(oldest, now)) {
+        this.#stalledSince = Math.min(this.#stalledSince, now)
+        this.#stallCheckAt = now + STALL_CHECK_MS
+        return false
+      }
+      this.#release(oldest)
+    }
+    this.#stalledSince = Infinity
+    this.#stallCheckAt = Infinity
+    return true
+  }
+
+  #release(block: SenderBlock): void {
+    this.#window.delete(block.block)
+    this.#asked.delete(block)
+    this.#firstBlock = block.block + 1
+    if (block.symbols.length === this.#options.parameters.blockSymbols * this.#symbolBytes && this.#spare.length < SPARE_BUFFERS)
+      this.#spare.push(block.symbols)
+  }
+
+  #takeBuffer({ k, symbolBytes }: BlockLayout): Uint8Array {
+    const isWhole = k === this.#options.parameters.blockSymbols && symbolBytes === this.#symbolBytes
+    return (isWhole ? this.#spare.pop() : undefined) ?? new Uint8Array(k * symbolBytes)
+  }
+}
+
+function ascending(from: number, to: number): Uint8Array {
+  const indices = new Uint8Array(to - from)
+  for (let i = 0; i < indices.length; i++) indices[i] = from + i
+  return indices
+}
+
+/** All slots lie in one buffer, with the session id written already. */
+function makeSlots(count: number, datagramBytes: number, sessionId: Uint8Array): Slot[] {
+  const memory = new Uint8Array(count * datagramBytes)
+  return Array.from({ length: count }, (_, index) => {
+    const bytes = memory.subarray(index * datagramBytes, (index + 1) * datagramBytes)
+    bytes.set(sessionId)
+    return { bytes, tagged: bytes.subarray(TAGGED_FROM) }
+  })
+}

@@ -1,0 +1,73 @@
+/**
+ * Who holds the others: a receiver that could only be served at less than a share of what the median of all can take, for some time.
+ *
+ * What one can take is what it was seen to take (`ReceiverPath.potential`). When the sender's own link is full, all of them fall together, and
+ * nobody is slow.
+ */
+import type { RateOptions } from './rate-options.ts'
+import type { ReceiverPath } from './receiver-path.ts'
+
+/** Loss from which a receiver is compared with the others though it is random. */
+const MUCH_LOSS = 0.3
+
+export class SlowReceivers {
+  readonly #options: RateOptions
+  #slow: number[] = []
+
+  constructor(options: RateOptions) {
+    this.#options = options
+  }
+
+  take(): number[] {
+    const slow = this.#slow
+    this.#slow = []
+    return slow
+  }
+
+  /** Whether a receiver's trouble is its own; after the time that it has, it is given out. */
+  isSlow(path: ReceiverPath, paths: ReadonlyMap<number, ReceiverPath>, now: number): boolean {
+    if ((path.troubledSince === undefined && path.meanLoss < MUCH_LOSS) || !this.#isBelow(path, paths, now)) {
+      path.slowSince = undefined
+      return false
+    }
+    path.slowSince ??= now
+    if (now - path.slowSince >= this.#options.slowHoldMs && !this.#slow.includes(path.receiver)) this.#slow.push(path.receiver)
+    return true
+  }
+
+  /**
+   * Whether at most half of the receivers are in trouble, and this one not for long: the start goes on then, since what the others can
+   * take is not known yet, and with it who is slow.
+   */
+  isMinority(path: ReceiverPath, paths: ReadonlyMap<number, ReceiverPath>, now: number): boolean {
+    if (path.troubledSince === undefined || now - path.troubledSince >= 2 * this.#options.slowHoldMs) return false
+    let troubled = 0
+    let others = 0
+    for (const other of paths.values()) {
+      if (other.troubledSince === undefined) others++
+      else troubled++
+    }
+    return troubled <= others
+  }
+
+  #isBelow(path: ReceiverPath, paths: ReadonlyMap<number, ReceiverPath>, now: number): boolean {
+    const potentials: number[] = []
+    const arriving: number[] = []
+    for (const other of paths.values()) {
+      if (now - other.lastReportAt > this.#options.staleMs) continue
+      potentials.push(other.potential)
+      arriving.push(1 - other.meanLoss)
+    }
+    if (potentials.length < 2) return false
+    const { slowShare } = this.#options
+    return path.troubledSince === undefined
+      ? 1 - path.meanLoss < slowShare * upperMedian(arriving)
+      : path.potential < slowShare * upperMedian(potentials)
+  }
+}
+
+/** Of two the higher. */
+function upperMedian(values: number[]): number {
+  values.sort((a, b) => a - b)
+  return values[Math.floor(values.length / 2)]!
+}
