@@ -17,6 +17,7 @@ const MINIMUM_NODE = { major: 20, minor: 20 }
 /** Commands of programs that tests get along with, and the Debian packages that bring them, with services. */
 const PEER_COMMANDS = {
   serf: 'serf',
+  smcrouted: 'smcroute',
   'avahi-daemon': 'avahi-daemon',
   'avahi-browse': 'avahi-utils',
   'avahi-publish': 'avahi-utils',

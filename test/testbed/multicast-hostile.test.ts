@@ -1,0 +1,240 @@
+/**
+ * Multicast among hosts that mean harm, clusters that share a LAN, interfaces that go and come, and small buffers: whatever happens there, the
+ * delivery ends well, and by multicast where multicast can do it.
+ */
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import path from 'node:path'
+import { createInterface } from 'node:readline'
+import { test } from 'node:test'
+import { pathToFileURL } from 'node:url'
+import { Cluster, eventsOf, hashOf, MIB, receiptOf, sampleBytes, sha256, until, type Agent, type CliResult } from '../cluster.ts'
+import type { HostileOrder, Malice } from './hostile-host.ts'
+import { Lan } from './lan.ts'
+
+const HOSTILE = path.join(import.meta.dirname, 'hostile-host.js')
+const SMALL_BUFFERS = path.join(import.meta.dirname, 'small-buffers.js')
+const GOSSIP_PORT = 7946
+/** What is not a session's: mDNS, and beacons. */
+const OTHER_PORTS = [5353, 7949]
+const SIZE = 32 * MIB
+const DOWN_MS = 1500
+const HELD_UP_MS = 20
+const MALICES: readonly Malice[] = ['garbage', 'replay', 'mutated', 'header']
+
+/** What one host does to the others. */
+class Mallory {
+  readonly #process
+  readonly #answers: AsyncIterator<string>
+  readonly #address: string
+
+  constructor(lan: Lan, host: number) {
+    this.#address = lan.address(host)
+    this.#process = spawn('nsenter', [...lan.launcher(host).slice(1), process.execPath, HOSTILE], { stdio: ['pipe', 'pipe', 'inherit'] })
+    this.#answers = createInterface({ input: this.#process.stdout })[Symbol.asyncIterator]()
+  }
+
+  async #do(order: HostileOrder): Promise<{ count: number; kept: number }> {
+    this.#process.stdin.write(`${JSON.stringify(order)}\n`)
+    return JSON.parse(String((await this.#answers.next()).value)) as { count: number; kept: number }
+  }
+
+  async listen(group: string, port: number): Promise<void> {
+    await this.#do({ do: 'listen', group, port, at: this.#address })
+  }
+
+  /** Datagrams to an address; gives how many of others' it had to make them of. */
+  async send(how: Malice, to: string, port: number, count: number, perMs: number): Promise<number> {
+    return (await this.#do({ do: 'send', how, to, port, count, perMs, at: this.#address })).kept
+  }
+}
+
+/** Agents on the first hosts of a LAN, one cluster. */
+async function agentsOn(
+  cluster: Cluster,
+  lan: Lan,
+  hosts: readonly number[],
+  { flags = [], environment = () => [] }: { flags?: readonly string[]; environment?: (host: number) => readonly string[] } = {},
+): Promise<Agent[]> {
+  const agents: Agent[] = []
+  for (const host of hosts) {
+    const variables = environment(host)
+    agents.push(
+      await cluster.start(`h${host}`, {
+        address: lan.address(host),
+        launcher: [...lan.launcher(host), ...(variables.length === 0 ? [] : ['env', ...variables])],
+        flags: ['--insecure', '--http-bind', '127.0.0.1', ...flags],
+        join: agents.slice(0, 1),
+      }),
+    )
+  }
+  await cluster.acquainted(...agents)
+  return agents
+}
+
+/** The group and port of a session that a host has joined, once there is one. */
+async function sessionAt(lan: Lan, host: number): Promise<{ address: string; port: number }> {
+  let found: { address: string; port: number } | undefined
+  await until(`h${host} joins a session`, () => {
+    found = lan.udpSockets(host).find(({ address, port }) => isMulticast(address) && !OTHER_PORTS.includes(port))
+    return found !== undefined
+  })
+  return found!
+}
+
+function isMulticast(address: string): boolean {
+  const first = Number(address.split('.')[0])
+  return first >= 224 && first < 240
+}
+
+/** Ports at which a host's sessions take what receivers answer. */
+function controlPorts(lan: Lan, host: number): number[] {
+  const own = lan
+    .udpSockets(host)
+    .filter(({ address, port }) => !isMulticast(address) && port !== GOSSIP_PORT && !OTHER_PORTS.includes(port))
+  return own.map(({ port }) => port)
+}
+
+/** A delivery to all others, while it runs. */
+class Sending {
+  readonly dest: string
+  readonly bytes: Buffer
+  readonly result: Promise<CliResult>
+
+  private constructor(dest: string, bytes: Buffer, result: Promise<CliResult>) {
+    this.dest = dest
+    this.bytes = bytes
+    this.result = result
+  }
+
+  static async begin(cluster: Cluster, sender: Agent, dest: string, size: number): Promise<Sending> {
+    const bytes = sampleBytes(`${cluster.directory}${dest}`, size)
+    const { result } = sender.startCli('send', await cluster.file(dest, bytes), '--to', 'all', '--dest', dest, '--json')
+    return new Sending(dest, bytes, result)
+  }
+
+  /** What came to each receiver by multicast, once all have it; fails where one doesn't, or has something else. */
+  async delivered(receivers: readonly Agent[]): Promise<number[]> {
+    const result = await this.result
+    const last = eventsOf(result).at(-1)
+    assert.ok(last?.event === 'done', `${result.stdout.trim().split('\n').at(-1)} ${result.stderr}`)
+    const byMulticast: number[] = []
+    for (const receiver of receivers) {
+      const receipt = receiptOf(last.delivery, receiver.name)
+      assert.equal(receipt.status, 'done')
+      assert.equal(await hashOf(receiver.received(this.dest)), sha256(this.bytes))
+      byMulticast.push((receipt as { multicastBytes?: number }).multicastBytes ?? 0)
+    }
+    return byMulticast
+  }
+}
+
+/** Until it is known that multicast reaches these: before that deliveries go by the swarm, as they should. */
+async function reachable(cluster: Cluster, sender: Agent, receivers: readonly Agent[]): Promise<void> {
+  let round = 0
+  await until('multicast reaches all', async () => {
+    const begun = await Sending.begin(cluster, sender, `reach-${round++}.bin`, 2 * MIB)
+    return (await begun.delivered(receivers)).every((bytes) => bytes > 0)
+  })
+}
+
+async function keyFile(cluster: Cluster): Promise<readonly string[]> {
+  return ['--gossip-key-file', await cluster.file(`key-${randomBytes(4).toString('hex')}`, Buffer.from(randomBytes(32).toString('base64')))]
+}
+
+test('garbage, replays and a storm of requests from a host without the key', async (t) => {
+  const lan = Lan.up({ prefix: 'mchost', hosts: 4, rate: '200mbit' })
+  t.after(() => lan.down())
+  const cluster = await Cluster.open(t)
+  const [sender, ...receivers] = await agentsOn(cluster, lan, [0, 1, 2], { flags: await keyFile(cluster) })
+  await reachable(cluster, sender!, receivers)
+  const mallory = new Mallory(lan, 3)
+  const before = lan.counters()
+  const begun = await Sending.begin(cluster, sender!, 'app.bin', SIZE)
+  const { address, port } = await sessionAt(lan, 1)
+  const control = controlPorts(lan, 0)
+  assert.ok(control.length > 0, 'the sender listens to what receivers answer')
+  await mallory.listen(address, port)
+  // As the sender, to the group; then as a receiver, to the sender, with what it has taken up and what it makes of it.
+  lan.spoof(3, lan.address(0))
+  let made = 0
+  for (const how of MALICES) made = await mallory.send(how, address, port, 1500, 8)
+  assert.ok(made > 0, 'it has taken up packets of the session')
+  for (const how of MALICES) for (const to of control) await mallory.send(how, lan.address(0), to, 1500, 8)
+  const byMulticast = await begun.delivered(receivers)
+  for (const bytes of byMulticast) assert.ok(bytes > 0.8 * SIZE, `${byMulticast.join(', ')} of ${SIZE} bytes came by multicast`)
+  const sent = lan.counters()['h0']!.tx - before['h0']!.tx
+  assert.ok(sent < 1.4 * SIZE, `the sender sent ${sent} bytes for ${SIZE}`)
+  t.diagnostic(`made of ${made} packets; the sender sent ${(sent / SIZE).toFixed(2)} F; by multicast ${byMulticast.join(', ')}`)
+})
+
+test('two clusters on one LAN, at the same time, and the packets of one in the group of the other', async (t) => {
+  const lan = Lan.up({ prefix: 'mctwo', hosts: 7, rate: '200mbit' })
+  t.after(() => lan.down())
+  const [one, two] = [await Cluster.open(t), await Cluster.open(t)]
+  const first = await agentsOn(one, lan, [0, 1, 2], { flags: [...(await keyFile(one)), '--gossip-label', 'one'] })
+  const second = await agentsOn(two, lan, [3, 4, 5], { flags: [...(await keyFile(two)), '--gossip-label', 'two'] })
+  await reachable(one, first[0]!, first.slice(1))
+  await reachable(two, second[0]!, second.slice(1))
+  const sendings = [await Sending.begin(one, first[0]!, 'one.bin', SIZE), await Sending.begin(two, second[0]!, 'two.bin', SIZE)] as const
+  const [groupOfOne, groupOfTwo] = [await sessionAt(lan, 1), await sessionAt(lan, 4)]
+  // One group's packets in the other's, and seemingly from its sender: as if both had taken the same address.
+  const mallory = new Mallory(lan, 6)
+  await mallory.listen(groupOfOne.address, groupOfOne.port)
+  lan.spoof(6, lan.address(3))
+  await until(
+    'packets of the first were taken up',
+    async () => (await mallory.send('replay', groupOfTwo.address, groupOfTwo.port, 1, 1)) > 50,
+  )
+  await mallory.send('replay', groupOfTwo.address, groupOfTwo.port, 4000, 8)
+  for (const bytes of await sendings[0].delivered(first.slice(1))) assert.ok(bytes > 0.8 * SIZE)
+  for (const bytes of await sendings[1].delivered(second.slice(1))) assert.ok(bytes > 0.8 * SIZE)
+  for (const agents of [first, second]) {
+    for (const agent of agents) assert.equal((await agent.members()).length, agents.length, `${agent.name} knows its own cluster alone`)
+  }
+})
+
+test('an interface goes down and comes up in mid-transfer', async (t) => {
+  const lan = Lan.up({ prefix: 'mcdown', hosts: 4, rate: '100mbit' })
+  t.after(() => lan.down())
+  const cluster = await Cluster.open(t)
+  const [sender, ...receivers] = await agentsOn(cluster, lan, [0, 1, 2, 3])
+  await reachable(cluster, sender!, receivers)
+  const begun = await Sending.begin(cluster, sender!, 'app.bin', SIZE)
+  await sessionAt(lan, 1)
+  lan.link(1, 'down')
+  await new Promise((resolve) => setTimeout(resolve, DOWN_MS))
+  lan.link(1, 'up')
+  const byMulticast = await begun.delivered(receivers)
+  for (const bytes of byMulticast.slice(1)) assert.ok(bytes > 0.8 * SIZE, 'the others have not noticed')
+  t.diagnostic(`by multicast: ${byMulticast.join(', ')} of ${SIZE}`)
+  await reachable(cluster, sender!, receivers)
+})
+
+test('receive buffers of the stock 208 KiB overflow, and the delivery ends by multicast', async (t) => {
+  const lan = Lan.up({ prefix: 'mcsmall', hosts: 4, rate: '1gbit', portBufferMs: 8 })
+  t.after(() => lan.down())
+  const cluster = await Cluster.open(t)
+  const small = `NODE_OPTIONS=--import=${pathToFileURL(SMALL_BUFFERS).href}`
+  const [sender, ...receivers] = await agentsOn(cluster, lan, [0, 1, 2, 3], { environment: () => [small] })
+  await reachable(cluster, sender!, receivers)
+  const begun = await Sending.begin(cluster, sender!, 'app.bin', 2 * SIZE)
+  const { port } = await sessionAt(lan, 1)
+  let drops = 0
+  let isOver = false
+  void begun.result.finally(() => (isOver = true))
+  // A receiver that gets no CPU for 20 ms now and then: at any rate above some 100 Mbit/s that is more than the buffer holds.
+  while (!isOver) {
+    receivers[0]!.signal('SIGSTOP')
+    await new Promise((resolve) => setTimeout(resolve, HELD_UP_MS))
+    receivers[0]!.signal('SIGCONT')
+    await new Promise((resolve) => setTimeout(resolve, 4 * HELD_UP_MS))
+    const sockets = lan.udpSockets(1).filter((socket) => socket.port === port && isMulticast(socket.address))
+    drops = Math.max(drops, ...sockets.map((socket) => socket.drops))
+  }
+  const byMulticast = await begun.delivered(receivers)
+  assert.ok(drops > 0, 'its buffer overflowed')
+  for (const bytes of byMulticast.slice(1)) assert.ok(bytes > 1.6 * SIZE, 'the others got it by multicast')
+  t.diagnostic(`${drops} packets dropped at h1; by multicast: ${byMulticast.join(', ')} of ${2 * SIZE}`)
+})
