@@ -111,6 +111,7 @@ class RunningAgent implements Agent {
     const dataPlane = await this.#startDataPlane()
     const gossip = this.#createGossip(dataPlane)
     const deliveries = await this.#openDeliveries(dataPlane, gossip)
+    gossip.carryPayloads(deliveries.payloads, config.eventPayloadLimitBytes)
     this.#http = await this.#startHttp(dataPlane, gossip, deliveries)
     // Before there is anything to hear, so that nothing is missed.
     this.#startHandlers(gossip)

@@ -10,6 +10,7 @@ import type { Member } from '../membership/member.ts'
 import { tagsProblem } from '../membership/member.ts'
 import { WorkerThread } from '../worker-thread.ts'
 import { POLYCAST_TAG } from '../../core/gossip/polycast-tag.ts'
+import { DEFAULT_SERF_LIMITS } from '../../core/gossip/serf/serf-types.ts'
 import type { Coordinate } from '../../core/gossip/serf-messages.ts'
 import type { Verdict } from '../../core/gossip/verdict.ts'
 import type {
@@ -20,6 +21,7 @@ import type {
   GossipMember,
   IncomingQuery,
   KeyReport,
+  LostEvent,
   MemberEvent,
   QueryOptions,
   QueryReply,
@@ -29,6 +31,7 @@ import type {
 import { asMember } from './gossip-member.ts'
 import { Joiner } from './joiner.ts'
 import { changeKeys } from './keys.ts'
+import { LargeEvents, RESERVED_PREFIX, type PayloadCarrier } from './large-events.ts'
 import type { GossipMethod, GossipMethods, GossipReady, GossipWorkerEvent, GossipWorkerOptions, JoinOutcome } from './worker-protocol.ts'
 
 export interface StartGossipOptions {
@@ -51,11 +54,13 @@ export class GossipClient implements Gossip {
   readonly #changes: Listeners<Member> = new Listeners()
   readonly #conflicts: Listeners<PolycastError> = new Listeners()
   readonly #userEvents: Listeners<UserEventRecord> = new Listeners()
+  readonly #lostEvents: Listeners<LostEvent> = new Listeners()
   readonly #queries: Listeners<IncomingQuery> = new Listeners()
   readonly #states: Listeners<StateChange> = new Listeners()
   readonly #joiner: Joiner
   /** Undefined before the start. */
   #thread: WorkerThread<GossipMethods, GossipReady, GossipWorkerEvent> | undefined
+  #largeEvents: LargeEvents | undefined
   #nextQuery = 1
   #hasLeft = false
 
@@ -151,6 +156,7 @@ export class GossipClient implements Gossip {
 
   async close(): Promise<void> {
     this.#joiner.stop()
+    this.#largeEvents?.close()
     await this.#thread?.close()
   }
 
@@ -172,12 +178,42 @@ export class GossipClient implements Gossip {
 
   // ---- events and queries ----
 
+  /** From now on, payloads up to so many bytes that are too long for an event go by this carrier, where all members can take them so. */
+  carryPayloads(carrier: PayloadCarrier, maxBytes: number): void {
+    this.#largeEvents = new LargeEvents({
+      carrier,
+      clock: systemClock,
+      maxBytes,
+      self: this.#options.worker.name,
+      receivers: () => this.#others().flatMap(({ name, isPolycast }) => (isPolycast ? [name] : [])),
+      send: (name, payload, options) => this.#sendEvent(name, payload, options),
+      deliver: (event) => this.#userEvents.call(event),
+      lose: (event) => this.#lostEvents.call(event),
+      log: this.#options.log,
+    })
+  }
+
   async event(name: string, payload: Uint8Array, options: EventOptions = {}): Promise<EventReport | undefined> {
+    if (name.startsWith(RESERVED_PREFIX))
+      throw fail('bad-request', { reason: `names that begin with ${RESERVED_PREFIX} are Polycast's own` })
+    const isLarge = Buffer.byteLength(name) + payload.length > DEFAULT_SERF_LIMITS.maxSpreadEventBytes
+    // An agent of Serf could not follow: what it would miss is refused, as any event is that is too long for it.
+    if (isLarge && this.#largeEvents !== undefined && this.#others().every(({ isPolycast }) => isPolycast)) {
+      return this.#largeEvents.send(name, payload, options)
+    }
+    return this.#sendEvent(name, payload, options)
+  }
+
+  #sendEvent(name: string, payload: Uint8Array, options: EventOptions): Promise<EventReport | undefined> {
     return this.#call('event', { name, payload, canCoalesce: options.canCoalesce === true, wantsReport: options.wantsReport === true })
   }
 
   onEvent(listener: (event: UserEventRecord) => void): () => void {
     return this.#userEvents.add(listener)
+  }
+
+  onLostEvent(listener: (event: LostEvent) => void): () => void {
+    return this.#lostEvents.add(listener)
   }
 
   async query(
@@ -275,7 +311,8 @@ export class GossipClient implements Gossip {
       case 'member':
         return this.#memberChanged(message.event)
       case 'user-event':
-        return this.#userEvents.call(message.event)
+        if (this.#largeEvents?.take(message.event) !== true) this.#userEvents.call(message.event)
+        return
       case 'query':
         return this.#queries.call(message.query)
       case 'query-reply':
@@ -296,6 +333,12 @@ export class GossipClient implements Gossip {
     const outcomes = await Promise.all(addresses.map((address) => this.#attempt(address, false)))
     const answered = outcomes.filter(({ error, isSelf }) => error === undefined && !isSelf).length
     this.#options.log('info', 'went back to the members that were there before', { asked: addresses.length, answered })
+  }
+
+  /** Other members that are there. */
+  #others(): GossipMember[] {
+    const { name: self } = this.#options.worker
+    return [...this.#members.values()].filter(({ name, status }) => name !== self && (status === 'alive' || status === 'leaving'))
   }
 
   #memberChanged(event: MemberEvent): void {

@@ -17,6 +17,7 @@ import type {
   GossipMember,
   IncomingQuery,
   KeyReport,
+  LostEvent,
   MemberEvent,
   QueryOptions,
   QueryReply,
@@ -52,6 +53,7 @@ export class FakeGossip implements Gossip {
   readonly #membership: Membership
   readonly #memberListeners = new Set<(event: MemberEvent) => void>()
   readonly #eventListeners = new Set<(event: UserEventRecord) => void>()
+  readonly #lostListeners = new Set<(event: LostEvent) => void>()
   readonly #queryListeners = new Set<(query: IncomingQuery) => void>()
   readonly #stateListeners = new Set<(change: StateChange) => void>()
   #time = 0
@@ -149,6 +151,14 @@ export class FakeGossip implements Gossip {
 
   onEvent(listener: (event: UserEventRecord) => void): () => void {
     return listen(this.#eventListeners, listener)
+  }
+
+  onLostEvent(listener: (event: LostEvent) => void): () => void {
+    return listen(this.#lostListeners, listener)
+  }
+
+  tellLostEvent(event: LostEvent): void {
+    tell(this.#lostListeners, event)
   }
 
   tellEvent(event: UserEventRecord): void {

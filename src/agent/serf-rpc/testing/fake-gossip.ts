@@ -16,6 +16,7 @@ import type {
   GossipMember,
   IncomingQuery,
   KeyReport,
+  LostEvent,
   MemberEvent,
   QueryOptions,
   QueryReply,
@@ -143,6 +144,7 @@ export class FakeGossip implements Gossip {
   lastQuery: QueryOptions | undefined
   readonly #cluster: FakeCluster
   readonly #changes: Listeners<Member> = new Listeners()
+  readonly #lost: Listeners<LostEvent> = new Listeners()
   readonly #states: Listeners<StateChange> = new Listeners()
   readonly #state: Map<string, Uint8Array> = new Map()
 
@@ -227,6 +229,10 @@ export class FakeGossip implements Gossip {
 
   onEvent(listener: (event: UserEventRecord) => void): () => void {
     return this.events.add(listener)
+  }
+
+  onLostEvent(listener: (event: LostEvent) => void): () => void {
+    return this.#lost.add(listener)
   }
 
   async query(
