@@ -13,7 +13,7 @@
 import { MAX_RECEIPTS } from './broadcast-codec.ts'
 import type { EventId, Receipts } from './broadcast-messages.ts'
 import type { BroadcastState } from './broadcast-state.ts'
-import { nameHash } from './member-directory.ts'
+import { hashText } from '../../lib/text-hash.ts'
 import { eventKey, type LoggedEvent } from './message-log.ts'
 
 interface Unacknowledged {
@@ -71,7 +71,7 @@ export class ReceiptCollector {
 
   constructor(state: BroadcastState) {
     this.#state = state
-    this.#ownHash = nameHash(state.node)
+    this.#ownHash = hashText(state.node)
   }
 
   nextDeadline(): number {
