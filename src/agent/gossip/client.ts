@@ -28,7 +28,7 @@ import type {
   StateChange,
   UserEventRecord,
 } from './gossip.ts'
-import { asMember } from './gossip-member.ts'
+import { asMember, MemberCopies } from './gossip-member.ts'
 import { Joiner } from './joiner.ts'
 import { changeKeys } from './keys.ts'
 import { LargeEvents, RESERVED_PREFIX, type PayloadCarrier } from './large-events.ts'
@@ -50,6 +50,7 @@ export class GossipClient implements Gossip {
   readonly #options: StartGossipOptions
   readonly #replies: Map<number, (reply: QueryReply) => void> = new Map()
   readonly #members: Map<string, GossipMember> = new Map()
+  readonly #copies: MemberCopies = new MemberCopies()
   readonly #memberEvents: Listeners<MemberEvent> = new Listeners()
   readonly #changes: Listeners<Member> = new Listeners()
   readonly #conflicts: Listeners<PolycastError> = new Listeners()
@@ -342,11 +343,12 @@ export class GossipClient implements Gossip {
   }
 
   #memberChanged(event: MemberEvent): void {
-    const { member, change } = event
+    const { change } = event
+    const member = this.#copies.keep(event.member)
     if (change === 'reaped') this.#members.delete(member.name)
     else this.#members.set(member.name, member)
     this.#changes.call(asMember(member))
-    this.#memberEvents.call(event)
+    this.#memberEvents.call({ ...event, member })
   }
 
   #crashed(error: PolycastError): void {
