@@ -231,6 +231,9 @@ class RunningAgent implements Agent {
         `a member: ${change}`,
       )
     })
+    gossip.onLostEvent(() => {
+      this.#metrics.lostEvents.inc()
+    })
     gossip.onConflict(onFatal)
     this.#gossip = gossip
     return gossip
@@ -330,6 +333,8 @@ class RunningAgent implements Agent {
     metrics.applyStats(await dataPlane.stats())
     metrics.deliveriesRunning.set(deliveries.stats().outbound)
     metrics.applyStats((await this.#gossip?.gossipStats()) ?? {})
+    const rpc = Object.entries(this.#serfRpc?.counters ?? {})
+    metrics.applyStats(Object.fromEntries(rpc.map(([name, value]) => [`rpc.${name}`, value])))
     for (const status of ['alive', 'suspect', 'dead', 'left'] as const) {
       metrics.members.set({ status }, this.#gossip?.members().filter((member) => member.status === status).length ?? 0)
     }
