@@ -71,7 +71,8 @@ function outcomeOf({ kind, via, outcome, afterMs, reason }: ProbePath): string {
     case 'failed':
       return `${kind === 'stream' ? 'failed' : 'could not be sent'}${time}${why}`
     case 'refused':
-      return `its host refused: nothing listens there${time}${why}`
+      // The reason would say the same in other words.
+      return `its host refused${time}: nothing listens there`
     case 'silent':
       return kind === 'indirect' ? `${printable(via)} did not answer either${why}` : `nothing came${why}`
   }
