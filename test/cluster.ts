@@ -77,6 +77,11 @@ export async function until(what: string, condition: () => boolean | Promise<boo
   }
 }
 
+/** How long something is to go on, ms: so many seconds, or as many as the environment variable `TEST_SECONDS` has. */
+export function runMs(seconds: number): number {
+  return 1000 * Number(process.env['TEST_SECONDS'] ?? seconds)
+}
+
 /** Bytes that no compression and no reuse makes less of, the same for the same seed. */
 export function sampleBytes(seed: string, bytes: number): Buffer {
   const key = createHash('sha256').update(seed).digest()

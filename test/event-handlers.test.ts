@@ -9,7 +9,7 @@ import { FakeCluster } from '#src/agent/deliveries/fake-cluster.js'
 import { until } from '#src/agent/deliveries/test-time.js'
 import { parseHandler } from '#src/agent/gossip/handler-spec.js'
 import { EventHandlers } from '#src/agent/gossip/handlers.js'
-import { FakeGossip } from '#src/agent/http/fake-gossip.js'
+import { FakeGossip } from '#src/agent/gossip/testing/fake-gossip.js'
 import { MAX_OUTPUT_BYTES, runScript } from '#src/agent/gossip/script.js'
 import type { ScriptEnd, ScriptRun } from '#src/agent/gossip/script.js'
 
@@ -93,7 +93,7 @@ test('a handler is called with the event, and what it prints answers the query',
     onCall: (result) => results.push(result),
   })
   await gossip.event('deploy', Buffer.from('v2'))
-  gossip.tellQuery({ id: 5, name: 'load', payload: Buffer.from('now'), from: 'n2', time: 1, deadlineAt: Date.now() + 30_000 })
+  gossip.incomingQueries.call({ id: 5, name: 'load', payload: Buffer.from('now'), from: 'n2', time: 1, deadlineAt: Date.now() + 30_000 })
   await until(() => results.length === 2 && gossip.responses.length === 1)
   await running.close()
   assert.deepEqual([gossip.responses[0]?.id, Buffer.from(gossip.responses[0]?.payload ?? []).toString()], [5, 'web now\n'])

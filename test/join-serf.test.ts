@@ -1,6 +1,7 @@
 /** The example that joins a Serf cluster by the library alone, against a real one. */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import path from 'node:path'
 import { test } from 'node:test'
 import { nextAddress, until } from './cluster.ts'
@@ -28,7 +29,12 @@ test('examples/join-serf.mjs is a member like any other', { skip: serfMissing },
     const { Acks: acks } = JSON.parse(await s1.output('query', '-format=json', '-timeout=1s', 'load')) as { Acks: string[] }
     return acks.includes('example')
   })
+  assert.match(await s1.output('query', '-timeout=1s', 'uptime'), /Response from 'example': \d+ s/)
   await s2.end('SIGKILL')
   await until('it sees who died', () => printed.includes('member s2 failed failed'))
   assert.equal(printed.split('event deploy').length, 2, 'once')
+  child.kill('SIGINT')
+  await until('s1 sees it leave', async () => (await s1.members()).find(({ name }) => name === 'example')?.status === 'left')
+  if (child.exitCode === null) await once(child, 'exit')
+  assert.equal(child.exitCode, 0)
 })

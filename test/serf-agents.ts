@@ -273,7 +273,7 @@ export class PolycastAgent implements AnyAgent {
     lines.on('line', (line) => {
       const event = JSON.parse(line) as ClusterEvent
       if (event.event === 'member') heard.push({ kind: event.kind, name: event.member.name, text: '' })
-      else if (event.event !== 'started') heard.push({ kind: event.event, name: event.name, text: event.text ?? '' })
+      else if (event.event !== 'started') heard.push({ kind: event.event, name: event.name, text: 'text' in event ? event.text : '' })
     })
     await started
     return heard

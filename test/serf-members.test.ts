@@ -131,6 +131,7 @@ describe('members of both kinds', { skip: serfMissing, concurrency: 3 }, () => {
     const answers = await serf('query', '-timeout=1s', 'load', '5')
     assert.match(answers, /Response from 's1': s1 has 5/)
     assert.match(answers, /Total Acks: 2/)
+    assert.ok((await p1.agent.metric('polycast_serf_rpc_requests_total')) >= 6)
     await serf('tags', '-set', 'rack=r9')
     await until('s1 sees the tag', async () => (await s1.members()).find(({ name }) => name === 'p1')?.tags['rack'] === 'r9')
     assert.match(await serf('reachability'), /Successfully contacted all live nodes/)

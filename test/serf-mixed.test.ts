@@ -2,19 +2,19 @@
  * A cluster of eight agents of each kind in which everything happens at once: events and queries flow, tags change, keys are rotated, one
  * of each kind is killed and comes back. Nobody is taken for dead who is not, no event is lost or told twice.
  *
- * For some seconds of each thing; `POLYCAST_MIXED_SECONDS=600` for longer.
+ * For some seconds of each thing; `TEST_SECONDS=600` for longer.
  */
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { readFile, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { test, type TestContext } from 'node:test'
-import { until } from './cluster.ts'
+import { runMs, until } from './cluster.ts'
 import { MixedCluster, serfMissing, untilAcquainted, untilStatus, type Heard, type PolycastAgent, type SerfAgent } from './serf-agents.ts'
 
 const OF_EACH = 8
 const EVENT_EVERY_MS = 100
-const RUN_MS = 1000 * Number(process.env['POLYCAST_MIXED_SECONDS'] ?? 5)
+const RUN_MS = runMs(5)
 
 test('a cluster of both kinds: no false alarm, no event lost or doubled', { skip: serfMissing }, async (t) => {
   const bed = await open(t)

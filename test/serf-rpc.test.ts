@@ -11,7 +11,7 @@ import path from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { LogRing } from '#src/agent/serf-rpc/log-tap.js'
 import { startSerfRpc, type SerfRpcOptions } from '#src/agent/serf-rpc/server.js'
-import { FakeCluster, type FakeGossip } from '#src/agent/serf-rpc/testing/fake-gossip.js'
+import { FakeGossipCluster, type ClusterGossip } from '#src/agent/gossip/testing/fake-gossip-cluster.js'
 
 const isInstalled = (process.env['PATH'] ?? '').split(':').some((folder) => existsSync(path.join(folder, 'serf')))
 const skip = isInstalled ? false : 'NOT RUN: the command serf is missing (Debian package serf; npm test installs it as root in containers)'
@@ -26,8 +26,8 @@ interface Run {
 }
 
 interface Bed {
-  readonly cluster: FakeCluster
-  readonly gossip: FakeGossip
+  readonly cluster: FakeGossipCluster
+  readonly gossip: ClusterGossip
   readonly logTap: LogRing
   readonly port: number
   /** Runs `serf COMMAND -rpc-addr=… ARGUMENTS`. */
@@ -35,7 +35,7 @@ interface Bed {
 }
 
 async function open(t: TestContext, options: Partial<SerfRpcOptions> = {}): Promise<Bed> {
-  const cluster = new FakeCluster()
+  const cluster = new FakeGossipCluster()
   const gossip = cluster.add('web1', { tags: { role: 'web', zone: 'eu' } })
   cluster.add('web2', { tags: { role: 'web', zone: 'us' } })
   cluster.add('db1', { address: 'fd00::3', tags: { role: 'db' } })

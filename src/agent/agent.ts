@@ -118,6 +118,7 @@ class RunningAgent implements Agent {
     const dataPlane = await this.#startDataPlane()
     const gossip = this.#createGossip(dataPlane)
     const deliveries = await this.#openDeliveries(dataPlane, gossip)
+    gossip.carryPayloads(deliveries.payloads, config.eventPayloadLimitBytes)
     this.#http = await this.#startHttp(dataPlane, gossip, deliveries)
     // Before there is anything to hear, so that nothing is missed.
     this.#startHandlers(gossip)
@@ -256,6 +257,9 @@ class RunningAgent implements Agent {
         `a member: ${change}`,
       )
     })
+    gossip.onLostEvent(() => {
+      this.#metrics.lostEvents.inc()
+    })
     gossip.onConflict(onFatal)
     this.#gossip = gossip
     return gossip
@@ -356,6 +360,8 @@ class RunningAgent implements Agent {
     metrics.applyStats(await dataPlane.stats())
     metrics.deliveriesRunning.set(deliveries.stats().outbound)
     metrics.applyStats((await this.#gossip?.gossipStats()) ?? {})
+    const rpc = Object.entries(this.#serfRpc?.counters ?? {})
+    metrics.applyStats(Object.fromEntries(rpc.map(([name, value]) => [`rpc.${name}`, value])))
     for (const status of ['alive', 'suspect', 'dead', 'left'] as const) {
       metrics.members.set({ status }, this.#gossip?.members().filter((member) => member.status === status).length ?? 0)
     }

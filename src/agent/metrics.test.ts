@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { METRICS, createMetrics, metricRow } from './metrics.ts'
 import type { MetricName } from './metrics.ts'
+import { newCounters } from './serf-rpc/parts.ts'
 
 const names = Object.keys(METRICS) as MetricName[]
 
@@ -42,6 +43,16 @@ test('counting is seen in what is served, and agents do not share', async () => 
   assert.match(text, /^polycast_members\{status="alive"\} 3$/m)
   assert.match(text, /^polycast_delivery_duration_seconds_bucket\{le="0\.5"\} 1$/m)
   assert.doesNotMatch(await other.render(), /no-space/)
+})
+
+test("all that Serf's RPC counts is a metric", () => {
+  const counted = names.flatMap((name) => metricRow(name).stat ?? []).filter((stat) => stat.startsWith('rpc.'))
+  assert.deepEqual(
+    counted.toSorted(),
+    Object.keys(newCounters())
+      .map((name) => `rpc.${name}`)
+      .toSorted(),
+  )
 })
 
 test('what the data plane counted is taken over, again and again', async () => {

@@ -15,7 +15,7 @@ export interface MetricRow {
   readonly labels: readonly string[]
   /** Which of `BUCKETS` a histogram has. */
   readonly buckets?: keyof typeof BUCKETS
-  /** The key of `DataPlane.stats()` or `Gossip.gossipStats()` that `applyStats` takes the value from. */
+  /** The key of `DataPlane.stats()`, `Gossip.gossipStats()` or, after `rpc.`, the counters of Serf's RPC that `applyStats` takes the value from. */
   readonly stat?: string
 }
 
@@ -62,6 +62,12 @@ export const METRICS = {
     labels: ['result'],
   },
 
+  lostEvents: {
+    name: 'polycast_lost_events_total',
+    type: 'counter',
+    help: 'Events that this node was told of without their payload, which could not be fetched.',
+    labels: [],
+  },
   gossipPacketsSent: {
     name: 'polycast_gossip_packets_sent_total',
     type: 'counter',
@@ -110,6 +116,62 @@ export const METRICS = {
     help: 'How much this node doubts itself, 0 to 7: it raises with probes that fail and with time that it was not run.',
     labels: [],
     stat: 'serf.healthScore',
+  },
+  rpcAccepted: {
+    name: 'polycast_serf_rpc_connections_total',
+    type: 'counter',
+    help: 'Connections of tools of Serf taken.',
+    labels: [],
+    stat: 'rpc.accepted',
+  },
+  rpcRefused: {
+    name: 'polycast_serf_rpc_refused_connections_total',
+    type: 'counter',
+    help: 'Connections of tools of Serf refused because there were too many.',
+    labels: [],
+    stat: 'rpc.refused',
+  },
+  rpcRequests: {
+    name: 'polycast_serf_rpc_requests_total',
+    type: 'counter',
+    help: 'Commands of tools of Serf carried out.',
+    labels: [],
+    stat: 'rpc.requests',
+  },
+  rpcMalformed: {
+    name: 'polycast_serf_rpc_malformed_connections_total',
+    type: 'counter',
+    help: "Connections of tools of Serf ended because what came is no request of Serf's protocol.",
+    labels: [],
+    stat: 'rpc.malformed',
+  },
+  rpcLate: {
+    name: 'polycast_serf_rpc_late_connections_total',
+    type: 'counter',
+    help: 'Connections of tools of Serf ended because nobody said in time who he is.',
+    labels: [],
+    stat: 'rpc.late',
+  },
+  rpcSlow: {
+    name: 'polycast_serf_rpc_slow_connections_total',
+    type: 'counter',
+    help: 'Connections of tools of Serf ended because the client did not read.',
+    labels: [],
+    stat: 'rpc.closedForQueue',
+  },
+  rpcRefusedStreams: {
+    name: 'polycast_serf_rpc_refused_streams_total',
+    type: 'counter',
+    help: 'Streams, monitors and queries of tools of Serf refused because there were too many.',
+    labels: [],
+    stat: 'rpc.refusedStreams',
+  },
+  rpcForgottenQueries: {
+    name: 'polycast_serf_rpc_forgotten_queries_total',
+    type: 'counter',
+    help: 'Queries told to tools of Serf that were forgotten before they were answered, because there were too many.',
+    labels: [],
+    stat: 'rpc.forgottenQueries',
   },
 
   swarmSentBytes: {
@@ -344,7 +406,7 @@ export const METRICS = {
 export type MetricName = keyof typeof METRICS
 
 /** What the data plane counts: the keys that some row takes its value from. */
-export type DataPlaneStats = Record<Exclude<StatKey, `serf.${string}` | `traffic.${string}`>, number>
+export type DataPlaneStats = Record<Exclude<StatKey, `serf.${string}` | `traffic.${string}` | `rpc.${string}`>, number>
 
 type StatKey = Extract<(typeof METRICS)[MetricName], { readonly stat: string }>['stat']
 

@@ -40,13 +40,18 @@ export class ApiClient {
   /** A request that is answered with JSON lines. Errors: api-unreachable, also when the agent ends before its last line, and what it answers. */
   async *lines<T>(method: string, path: string, request: Request = {}): AsyncGenerator<T> {
     const response = await this.#open(method, path, request)
-    let rest = ''
+    // A line may be long and come in thousands of pieces: none of them is looked at twice.
+    let begun: string[] = []
     response.setEncoding('utf8')
     try {
       for await (const piece of response as AsyncIterable<string>) {
-        const lines = (rest + piece).split('\n')
-        rest = lines.pop() ?? ''
-        for (const line of lines) yield JSON.parse(line) as T
+        const [first = '', ...others] = piece.split('\n')
+        begun.push(first)
+        for (const next of others) {
+          const line = begun.join('')
+          begun = [next]
+          yield JSON.parse(line) as T
+        }
       }
     } catch (error) {
       if (request.signal?.aborted === true) return

@@ -6,6 +6,7 @@ import test from 'node:test'
 
 const { TestApi } = await import('../agent/http/test-api.ts')
 const { until } = await import('../agent/deliveries/test-time.ts')
+const { fail } = await import('../agent/errors.ts')
 const { jsonLines, run, start } = await import('./test-cli.ts')
 
 const AT = 1_700_000_000_000
@@ -62,6 +63,10 @@ test('event says who misses it', async (t) => {
   const long = await run(api, 'event', 'deploy', 'x'.repeat(600))
   assert.equal(long.code, 2)
   assert.match(long.stderr, /600 bytes, and 512 is the most/)
+  // As much as an event may have goes through; how much that is, the agent says.
+  const large = start(api, ['event', 'deploy', '-'])
+  large.child.stdin?.end(Buffer.alloc(2 * 1024 * 1024))
+  assert.match((await large.result).stderr, /2097152 bytes, and 512 is the most/)
 })
 
 test('query shows answers as they come, and how many there were', async (t) => {
@@ -109,11 +114,16 @@ test('monitor shows what happens until it is interrupted', async (t) => {
   api.gossip.tellMember('joined', 'n2')
   api.gossip.tellMember('failed', 'n2')
   await api.gossip.event('deploy', Buffer.from('v2\nnow\n'))
-  await until(() => watching.stdout().includes('deploy'))
+  const error = fail('content-not-found', { id: 'f'.repeat(64), where: 'on any live member' })
+  api.gossip.lostEvents.call({ name: 'big', time: 2, from: 'n2', bytes: 1_000_000, error })
+  await until(() => watching.stdout().includes('big'))
   watching.child.kill('SIGINT')
   const { code, stdout } = await watching.result
   assert.equal(code, 130)
-  assert.match(stdout, /^[-\d]+ [:\d]+ member-failed n2 127\.0\.0\.2:7946 role=web\n[-\d]+ [:\d]+ user deploy: v2\\nnow\n$/)
+  assert.match(
+    stdout,
+    /^[-\d]+ [:\d]+ member-failed n2 127\.0\.0\.2:7946 role=web\n[-\d]+ [:\d]+ user deploy: v2\\nnow\n[-\d]+ [:\d]+ user-lost big from n2: its payload of 1000000 bytes did not come: .*\n$/,
+  )
   assert.equal((await run(api, 'monitor', '--filter', 'nothing')).code, 2)
   assert.equal((await run(api, 'monitor', '--count', 'x')).code, 2)
 })

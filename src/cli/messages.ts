@@ -5,7 +5,7 @@ import type { CommonOptions } from './context.ts'
 import { milliseconds } from './duration.ts'
 import { Failure, failure, INTERRUPTED } from './failure.ts'
 import { formatTime, printable } from './format.ts'
-import { givenBytes } from './input.ts'
+import { givenBytes, MAX_EVENT_BYTES } from './input.ts'
 
 /** The exit code where some members miss what all should have. */
 const SOME_FAILED = 3
@@ -23,7 +23,7 @@ export async function event(name: string, payload: string | undefined, options: 
   return withContext(options, async (context) => {
     const body: EventOrder = {
       name,
-      ...(await givenBytes(payload)),
+      ...(await givenBytes(payload, MAX_EVENT_BYTES)),
       ...(options.coalesce === true ? { coalesce: true } : {}),
       ...(options.report === true ? { report: true } : {}),
     }
@@ -137,6 +137,10 @@ function eventText(line: ClusterEvent): string {
     const why = line.verdict === undefined ? '' : ` by the word of ${line.verdict.from}`
     const list = Object.entries(tags).map(([key, value]) => `${key}=${value}`)
     return `${time} ${line.kind} ${printable([name, `${address}:${port}`, list.join(',')].join(' ').trimEnd() + why)}\n`
+  }
+  if (line.event === 'user-lost') {
+    const { name, from, bytes, error } = line
+    return `${time} user-lost ${printable(`${name} from ${from}: its payload of ${bytes} bytes did not come: ${error.message}`)}\n`
   }
   const from = line.event === 'query' ? ` from ${printable(line.from)}` : ''
   const value = line.payload === '' ? '' : `: ${valueText(line).replaceAll('\n', String.raw`\n`)}`

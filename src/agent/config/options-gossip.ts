@@ -68,6 +68,16 @@ export const GOSSIP_OPTIONS = {
     summary: 'keep the known members on disk, to find them again after a restart',
     doc: 'Writes the addresses of live members and the clocks of events to the data directory, as Serf does, so that an agent that is started again finds the cluster by itself and does not tell old events anew. Turn it off where the next start is to know nothing.',
   },
+  eventPayloadLimitBytes: {
+    group: 'Gossip',
+    key: 'event-payload-limit',
+    kind: 'bytes',
+    default: 16_777_216,
+    min: 65_536,
+    max: 67_108_864,
+    summary: 'longest payload of an event',
+    doc: 'Up to 64 KiB, name and payload of an event travel with it. A longer payload, up to this limit, is handed over as a content: each node fetches it through the swarm, and tells handlers and followers of the event once it is there. A node with a lower limit than the sender misses the event, and its log says so. Raising it costs memory for each event that handlers and followers still wait for; what is larger still is a file, for polycast send. Where agents of Serf are members, an event has 512 bytes at most.',
+  },
   eventHandlers: {
     group: 'Gossip',
     key: 'event-handlers',

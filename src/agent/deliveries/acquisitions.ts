@@ -7,7 +7,7 @@ import { asPolycastError, fail, isPolycastError } from '../errors.ts'
 import type { ServiceLog } from './calls.ts'
 import type { Clock } from '../clock.ts'
 import type { Opened, Openings } from './openings.ts'
-import type { Publication, Publications } from './publications.ts'
+import type { Publication, Publications, Sealed } from './publications.ts'
 import type { SourceName } from './source-name.ts'
 import { loggable } from './source-name.ts'
 import type { TransferHold, TransferResult, Transfers } from './transfers.ts'
@@ -68,6 +68,22 @@ export class Acquisitions {
         return this.#url(source.url, source.headers, options)
       case 'id':
         return this.#id(source.id, options)
+    }
+  }
+
+  /** Brings what somebody said to have, from that one or, where that fails, from whoever has it. Errors as `acquire`. */
+  async opened(opened: Opened & { readonly known: Sealed }, options: AcquireOptions): Promise<Acquired> {
+    if (options.signal.aborted) throw cancelled()
+    const { contentId } = opened.known
+    try {
+      return await this.#fetch(opened, options)
+    } catch (error) {
+      if (options.signal.aborted || !(error instanceof GiverFailed)) throw error
+      this.#log.debug(
+        { member: error.giver, content: contentId, reason: asPolycastError(error.reason).message },
+        'a content did not come from the member that named it; asking others',
+      )
+      return this.#id(contentId, options)
     }
   }
 

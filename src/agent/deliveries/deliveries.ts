@@ -24,6 +24,7 @@ import { Inbounds } from './inbound.ts'
 import { progressParams, receiptParams } from './messages.ts'
 import type { ReceiptParams } from './messages.ts'
 import { Openings } from './openings.ts'
+import { Payloads } from './payloads.ts'
 import { Outbound } from './outbound.ts'
 import type { DeliveryObserver, MulticastReach, OutboundParts } from './outbound.ts'
 import { Publications } from './publications.ts'
@@ -101,6 +102,8 @@ const MAX_OUTBOUND = 1_000
 
 /** The delivery service; made by `Deliveries.open`. */
 export class Deliveries {
+  /** What is too long for a message of gossip. */
+  readonly payloads: Payloads
   readonly #catalog: Catalog
   readonly #calls: Calls
   readonly #clock: Clock
@@ -131,6 +134,10 @@ export class Deliveries {
     this.#clock = clock
     this.#closing = closing
     this.#timeoutMs = options.timeoutMs ?? 0
+    this.payloads = new Payloads(
+      { calls, clock, log, publications, acquisitions, callTimeoutMs, closing: closing.signal },
+      join(options.dataDirectory, 'payloads'),
+    )
     this.#supplies = new Supplies({ calls, publications, openings })
     this.#gets = new Gets({ dataPlane, catalog, clock, log, publications, acquisitions, allowHardLink })
     this.#inbounds = new Inbounds({
@@ -171,6 +178,7 @@ export class Deliveries {
 
   /** Goes on with the deliveries and gets that the last end of this process interrupted, and answers calls from now on. Errors: dest-not-writable. */
   async start(): Promise<void> {
+    await this.payloads.open()
     await this.#inbounds.resume()
     for (const order of this.#catalog.orders.values()) {
       if (order.ended === undefined && !this.#running.has(order.id))

@@ -88,6 +88,11 @@ export class Publications {
     return publication
   }
 
+  /** Publishes a file that will be gone: nothing of it is remembered but the content. Errors: path-…. */
+  passing(path: string, name: string): Promise<Publication> {
+    return this.#publish({ path }, name)
+  }
+
   /** A complete content of this node as a publication. */
   ofContent(info: ContentInfo): Publication {
     const known: Sealed = { contentId: info.id, totalBytes: info.totalBytes ?? info.haveBytes }

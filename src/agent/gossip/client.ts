@@ -10,6 +10,7 @@ import type { Member } from '../membership/member.ts'
 import { tagsProblem } from '../membership/member.ts'
 import { WorkerThread } from '../worker-thread.ts'
 import { POLYCAST_TAG } from '../../core/gossip/polycast-tag.ts'
+import { DEFAULT_SERF_LIMITS } from '../../core/gossip/serf/serf-types.ts'
 import type { Coordinate } from '../../core/gossip/serf-messages.ts'
 import type { ReachEntry } from '../../core/multicast/reach/reach-types.ts'
 import type { Verdict } from '../../core/gossip/verdict.ts'
@@ -21,15 +22,17 @@ import type {
   GossipMember,
   IncomingQuery,
   KeyReport,
+  LostEvent,
   MemberEvent,
   QueryOptions,
   QueryReply,
   StateChange,
   UserEventRecord,
 } from './gossip.ts'
-import { asMember } from './gossip-member.ts'
+import { asMember, MemberCopies } from './gossip-member.ts'
 import { Joiner } from './joiner.ts'
 import { changeKeys } from './keys.ts'
+import { LargeEvents, RESERVED_PREFIX, type PayloadCarrier } from './large-events.ts'
 import type { GossipMethod, GossipMethods, GossipReady, GossipWorkerEvent, GossipWorkerOptions, JoinOutcome } from './worker-protocol.ts'
 
 export interface StartGossipOptions {
@@ -48,10 +51,12 @@ export class GossipClient implements Gossip {
   readonly #options: StartGossipOptions
   readonly #replies: Map<number, (reply: QueryReply) => void> = new Map()
   readonly #members: Map<string, GossipMember> = new Map()
+  readonly #copies: MemberCopies = new MemberCopies()
   readonly #memberEvents: Listeners<MemberEvent> = new Listeners()
   readonly #changes: Listeners<Member> = new Listeners()
   readonly #conflicts: Listeners<PolycastError> = new Listeners()
   readonly #userEvents: Listeners<UserEventRecord> = new Listeners()
+  readonly #lostEvents: Listeners<LostEvent> = new Listeners()
   readonly #queries: Listeners<IncomingQuery> = new Listeners()
   readonly #states: Listeners<StateChange> = new Listeners()
   readonly #reachChanges: Listeners<ReadonlyMap<string, readonly ReachEntry[]>> = new Listeners()
@@ -59,6 +64,7 @@ export class GossipClient implements Gossip {
   readonly #joiner: Joiner
   /** Undefined before the start. */
   #thread: WorkerThread<GossipMethods, GossipReady, GossipWorkerEvent> | undefined
+  #largeEvents: LargeEvents | undefined
   #nextQuery = 1
   #hasLeft = false
 
@@ -154,6 +160,7 @@ export class GossipClient implements Gossip {
 
   async close(): Promise<void> {
     this.#joiner.stop()
+    this.#largeEvents?.close()
     await this.#thread?.close()
   }
 
@@ -175,12 +182,42 @@ export class GossipClient implements Gossip {
 
   // ---- events and queries ----
 
+  /** From now on, payloads up to so many bytes that are too long for an event go by this carrier, where all members can take them so. */
+  carryPayloads(carrier: PayloadCarrier, maxBytes: number): void {
+    this.#largeEvents = new LargeEvents({
+      carrier,
+      clock: systemClock,
+      maxBytes,
+      self: this.#options.worker.name,
+      receivers: () => this.#others().flatMap(({ name, isPolycast }) => (isPolycast ? [name] : [])),
+      send: (name, payload, options) => this.#sendEvent(name, payload, options),
+      deliver: (event) => this.#userEvents.call(event),
+      lose: (event) => this.#lostEvents.call(event),
+      log: this.#options.log,
+    })
+  }
+
   async event(name: string, payload: Uint8Array, options: EventOptions = {}): Promise<EventReport | undefined> {
+    if (name.startsWith(RESERVED_PREFIX))
+      throw fail('bad-request', { reason: `names that begin with ${RESERVED_PREFIX} are Polycast's own` })
+    const isLarge = Buffer.byteLength(name) + payload.length > DEFAULT_SERF_LIMITS.maxSpreadEventBytes
+    // An agent of Serf could not follow: what it would miss is refused, as any event is that is too long for it.
+    if (isLarge && this.#largeEvents !== undefined && this.#others().every(({ isPolycast }) => isPolycast)) {
+      return this.#largeEvents.send(name, payload, options)
+    }
+    return this.#sendEvent(name, payload, options)
+  }
+
+  #sendEvent(name: string, payload: Uint8Array, options: EventOptions): Promise<EventReport | undefined> {
     return this.#call('event', { name, payload, canCoalesce: options.canCoalesce === true, wantsReport: options.wantsReport === true })
   }
 
   onEvent(listener: (event: UserEventRecord) => void): () => void {
     return this.#userEvents.add(listener)
+  }
+
+  onLostEvent(listener: (event: LostEvent) => void): () => void {
+    return this.#lostEvents.add(listener)
   }
 
   async query(
@@ -300,7 +337,8 @@ export class GossipClient implements Gossip {
       case 'member':
         return this.#memberChanged(message.event)
       case 'user-event':
-        return this.#userEvents.call(message.event)
+        if (this.#largeEvents?.take(message.event) !== true) this.#userEvents.call(message.event)
+        return
       case 'query':
         return this.#queries.call(message.query)
       case 'query-reply':
@@ -336,12 +374,19 @@ export class GossipClient implements Gossip {
     this.#reachChanges.call(reach)
   }
 
+  /** Other members that are there. */
+  #others(): GossipMember[] {
+    const { name: self } = this.#options.worker
+    return [...this.#members.values()].filter(({ name, status }) => name !== self && (status === 'alive' || status === 'leaving'))
+  }
+
   #memberChanged(event: MemberEvent): void {
-    const { member, change } = event
+    const { change } = event
+    const member = this.#copies.keep(event.member)
     if (change === 'reaped') this.#members.delete(member.name)
     else this.#members.set(member.name, member)
     this.#changes.call(asMember(member))
-    this.#memberEvents.call(event)
+    this.#memberEvents.call({ ...event, member })
   }
 
   #crashed(error: PolycastError): void {

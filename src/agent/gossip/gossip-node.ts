@@ -3,7 +3,6 @@
  * thread. An `if` about the protocol has no place here.
  */
 import { randomBytes } from 'node:crypto'
-import { lookup } from 'node:dns/promises'
 import { GossipMachine, type GossipInput, type GossipOutput } from '../../core/gossip/gossip-machine.ts'
 import { isPolycast, POLYCAST_TAG } from '../../core/gossip/polycast-tag.ts'
 import type { Framing } from '../../core/gossip/framing.ts'
@@ -16,17 +15,19 @@ import type { SerfMember } from '../../core/gossip/serf/serf-types.ts'
 import { assert } from '../../core/lib/assert.ts'
 import { utf8Encode } from '../../core/lib/bytes.ts'
 import { Random } from '../../core/lib/random.ts'
-import { formatAddress, parseAddress } from '../addresses.ts'
+import { parseAddress } from '../addresses.ts'
 import { explainError, fail, fromErrno } from '../errors.ts'
 import { aesGcm, randomNonce } from './cipher.ts'
 import { Doctor, DOCTOR_QUERY, type AnsweredQuery } from './doctor.ts'
 import { GossipClock } from './gossip-clock.ts'
 import { GossipSockets } from './gossip-sockets.ts'
-import { ipBytes, ipText } from './ip-bytes.ts'
 import { Discovery } from '../multicast/discovery/discovery.ts'
 import { discoveryKey } from '../multicast/discovery/discovery-key.ts'
 import type { Discovered } from '../../core/multicast/discovery/membership-proof.ts'
+import { ipBytes, ipText } from './ip-bytes.ts'
+import { endpointsOf, Joins, textOf } from './joins.ts'
 import { readKeyFile, writeKeyFile } from './key-file.ts'
+import { MachineDriver } from './machine-driver.ts'
 import { memberOf } from './gossip-member.ts'
 import { SenderTable } from './sender-table.ts'
 import { nextGeneration, SnapshotFile } from './snapshot-file.ts'
@@ -35,15 +36,11 @@ import { ReachService } from '../multicast/reach/reach-service.ts'
 import type { FromGossipWorker, GossipMethod, GossipMethods, GossipWorkerOptions, JoinOutcome } from './worker-protocol.ts'
 import type { EventReport } from './gossip.ts'
 
-/** The port of an address to join that has none. */
-export const DEFAULT_GOSSIP_PORT = 7946
 /** What is known to get through everywhere, as memberlist takes it. */
 const PACKET_BYTES = 1400
 const MAX_STREAMS_IN = 128
 const MAX_STREAMS_OUT = 256
 const VERSIONS = [1, 5, 2, 2, 5, 5] as const
-/** The longest delay that Node's timers take. */
-const MAX_DELAY_MS = 2 ** 31 - 1
 /** Beyond this, what can't be read is counted and not logged, lines per second. */
 const MAX_UNREADABLE_LINES = 2
 
@@ -55,12 +52,9 @@ export class GossipNode {
   readonly #framing: Framing
   readonly #sockets: GossipSockets
   readonly #snapshot: SnapshotFile | undefined
-  #machine: GossipMachine | undefined
-  #timer: NodeJS.Timeout | undefined
-  #isHandling = false
-  readonly #inputs: GossipInput[] = []
-  /** Exchanges for joins, by the endpoint as text. */
-  readonly #joins: Map<string, ((error: string | undefined) => void)[]> = new Map()
+  /** Undefined before the start. */
+  #driver: MachineDriver<GossipInput, GossipOutput, GossipMachine> | undefined
+  readonly #joins: Joins = new Joins((endpoint) => this.#handle({ type: 'join', endpoints: [endpoint], ignoreOldEvents: true }))
   readonly #reports: Map<number, (report: EventReport) => void> = new Map()
   readonly #queries: Map<number, (counts: { acks: number; responses: number }) => void> = new Map()
   readonly #departures: ((isTold: boolean) => void)[] = []
@@ -108,7 +102,7 @@ export class GossipNode {
       streamTimeoutMs: profileOf(options.profile).streamTimeoutMs,
       maxStreamsIn: MAX_STREAMS_IN,
       maxStreamsOut: MAX_STREAMS_OUT,
-      hasChecksum: (node) => (this.#machine?.serf.member(node)?.versions?.[1] ?? 0) >= 5,
+      hasChecksum: (node) => (this.#driver?.machine.serf.member(node)?.versions?.[1] ?? 0) >= 5,
       onInput: (input) => {
         const rest = this.#doctor.take(input)
         if (rest !== undefined) this.#handle(rest)
@@ -122,7 +116,7 @@ export class GossipNode {
       self: () => this.#running.serf.self(),
       members: () => this.#running.serf.members(),
       healthScore: () => this.#running.serf.stats().healthScore,
-      resolve: (address) => this.#resolve(address),
+      resolve: endpointsOf,
       ask: (nodes, timeoutMs) => this.#consult(nodes, timeoutMs),
     })
   }
@@ -134,7 +128,7 @@ export class GossipNode {
     const address = ipBytes(advertise)
     assert(address !== undefined, 'an address to advertise')
     const snapshot = this.#snapshot?.read() ?? []
-    this.#machine = new GossipMachine(
+    const machine = new GossipMachine(
       {
         node: name,
         endpoint: { address, port },
@@ -152,10 +146,11 @@ export class GossipNode {
       },
       this.#clock.now(),
     )
-    this.#snapshot?.rewrite(this.#machine.serf.snapshotLines())
-    const rejoin = this.#machine.serf.rejoinEndpoints().map((endpoint) => textOf(endpoint))
-    this.#post({ type: 'ready', port, self: this.#member(this.#machine.serf.self()), rejoin })
-    this.#settle()
+    this.#driver = new MachineDriver(machine, this.#clock, (output) => this.#output(output))
+    this.#snapshot?.rewrite(machine.serf.snapshotLines())
+    const rejoin = machine.serf.rejoinEndpoints().map((endpoint) => textOf(endpoint))
+    this.#post({ type: 'ready', port, self: this.#member(machine.serf.self()), rejoin })
+    this.#driver.start()
     this.#startReach()
     this.#discover(port)
   }
@@ -199,7 +194,7 @@ export class GossipNode {
         const { members, failed, left } = this.#running.serf.stats()
         return members - failed - left
       },
-      join: (endpoint) => this.#exchange(endpoint),
+      join: (endpoint) => this.#joins.joinEndpoint(endpoint),
       log: (level, message, fields) => this.#log(level, message, fields),
     })
     this.#discovery.start()
@@ -275,38 +270,14 @@ export class GossipNode {
   }
 
   get #running(): GossipMachine {
-    assert(this.#machine !== undefined, 'a machine that was started')
-    return this.#machine
+    assert(this.#driver !== undefined, 'a machine that was started')
+    return this.#driver.machine
   }
 
   // ---- the machine ----
 
-  /** Inputs that come while another one is handled wait for their turn. */
   #handle(input: GossipInput): void {
-    if (this.#machine === undefined) return
-    this.#inputs.push(input)
-    if (this.#isHandling) return
-    this.#isHandling = true
-    try {
-      for (let next = this.#inputs.shift(); next !== undefined; next = this.#inputs.shift()) {
-        this.#machine.handle(next, this.#clock.now())
-        for (const output of this.#machine.drain()) this.#output(output)
-      }
-    } finally {
-      this.#isHandling = false
-    }
-    this.#settle()
-  }
-
-  #settle(): void {
-    const machine = this.#running
-    for (const output of machine.drain()) this.#output(output)
-    clearTimeout(this.#timer)
-    const delayMs = Math.max(0, Math.min(MAX_DELAY_MS, machine.nextDeadline() - this.#clock.now()))
-    this.#timer = setTimeout(() => {
-      machine.handleTimeout(this.#clock.now())
-      this.#settle()
-    }, delayMs)
+    this.#driver?.handle(input)
   }
 
   #output(output: GossipOutput): void {
@@ -365,8 +336,7 @@ export class GossipNode {
       case 'conflict-lost':
         return this.#post({ type: 'conflict-lost', address: this.#claimant, reason: output.reason })
       case 'exchanged':
-        if (output.isJoin) for (const joined of this.#joins.get(textOf(output.to)) ?? []) joined(output.error)
-        if (output.isJoin) this.#joins.delete(textOf(output.to))
+        if (output.isJoin) this.#joins.exchanged(output.to, output.error)
         return
       case 'departed':
         for (const departed of this.#departures.splice(0)) departed(output.isTold)
@@ -395,35 +365,11 @@ export class GossipNode {
 
   // ---- methods ----
 
-  /** Joins all endpoints that a name stands for; the outcome is the best of them. */
-  async #join(address: string, onlyMissing: boolean): Promise<JoinOutcome> {
-    const endpoints = await this.#resolve(address)
-    if (typeof endpoints === 'string') return { address, error: endpoints, isSelf: false }
-    const self = this.#running.serf.self()
-    const others = endpoints.filter((endpoint) => !sameEndpoint(endpoint, self))
-    if (others.length === 0) return { address, error: undefined, isSelf: true }
+  #join(address: string, onlyMissing: boolean): Promise<JoinOutcome> {
+    const { serf } = this.#running
     const isThere = (endpoint: Endpoint): boolean =>
-      this.#running.serf.members().some((member) => member.status === 'alive' && sameEndpoint(member, endpoint))
-    const wanted = onlyMissing ? others.filter((endpoint) => !isThere(endpoint)) : others
-    if (wanted.length === 0) return { address, error: undefined, isSelf: false }
-    const results = await Promise.all(wanted.map((endpoint) => this.#exchange(endpoint)))
-    const error = results.includes(undefined) ? undefined : results[0]
-    return { address, error, isSelf: false }
-  }
-
-  /** All endpoints that a name stands for, or why there are none. */
-  async #resolve(address: string): Promise<Endpoint[] | string> {
-    const parsed = parseAddress(address, DEFAULT_GOSSIP_PORT)
-    if (parsed === undefined) return `"${address}" is no address: it is to be HOST or HOST:PORT`
-    try {
-      const hosts = await lookup(parsed.host, { all: true })
-      return hosts.flatMap((host) => {
-        const bytes = ipBytes(host.address)
-        return bytes === undefined ? [] : [{ address: bytes, port: parsed.port }]
-      })
-    } catch (error) {
-      return `the name ${parsed.host} cannot be resolved (${(error as NodeJS.ErrnoException).code ?? 'unknown'})`
-    }
+      serf.members().some((member) => member.status === 'alive' && sameEndpoint(member, endpoint))
+    return this.#joins.join(address, serf.self(), (endpoint) => !onlyMissing || !isThere(endpoint))
   }
 
   /** Asks nodes, or all, what they hear of this one. */
@@ -443,16 +389,6 @@ export class GossipNode {
     consultation.answers.set(from, { payload, at: this.#clock.now() })
     // All that were asked have answered: there is nothing to wait for.
     if (consultation.answers.size >= consultation.wanted) this.#queryDone(queryId, { acks: 0, responses: 0 })
-  }
-
-  #exchange(endpoint: Endpoint): Promise<string | undefined> {
-    return new Promise((resolve) => {
-      const key = textOf(endpoint)
-      const waiting = this.#joins.get(key)
-      if (waiting === undefined) this.#joins.set(key, [resolve])
-      else waiting.push(resolve)
-      if (waiting === undefined) this.#handle({ type: 'join', endpoints: [endpoint], ignoreOldEvents: true })
-    })
   }
 
   #leave(): Promise<{ isTold: boolean }> {
@@ -505,10 +441,9 @@ export class GossipNode {
   }
 
   async #close(): Promise<void> {
-    clearTimeout(this.#timer)
     this.#discovery?.close()
     await this.#reach?.close()
-    this.#machine = undefined
+    this.#driver?.stop()
     this.#snapshot?.close()
     await this.#sockets.close()
   }
@@ -560,8 +495,4 @@ function profileOf(name: GossipWorkerOptions['profile']): GossipProfile {
 
 function tagsOf(tags: Readonly<Record<string, string>>, swarmPort: number): ReadonlyMap<string, string> {
   return new Map([...Object.entries(tags), [POLYCAST_TAG, String(swarmPort)]])
-}
-
-function textOf({ address, port }: Endpoint): string {
-  return formatAddress(ipText(address), port)
 }

@@ -8,6 +8,7 @@
 import type { Membership } from '../membership/membership.ts'
 import type { Coordinate, QueryFilter } from '../../core/gossip/serf-messages.ts'
 import type { Verdict } from '../../core/gossip/verdict.ts'
+import type { PolycastError } from '../errors.ts'
 import type { MulticastReport } from '../multicast/reach/doctor-report.ts'
 import type { Finding } from './diagnosis.ts'
 
@@ -45,6 +46,17 @@ export interface UserEventRecord {
   /** Lamport time of events. */
   readonly time: number
   readonly canCoalesce: boolean
+}
+
+/** An event that came without its payload, which could not be fetched. */
+export interface LostEvent {
+  readonly name: string
+  readonly time: number
+  /** Who sent it. */
+  readonly from: string
+  /** Of its payload. */
+  readonly bytes: number
+  readonly error: PolycastError
 }
 
 export interface EventOptions {
@@ -147,9 +159,14 @@ export interface Gossip extends Membership {
   /** Why a member is not alive; undefined for one that is, or is not known. */
   explain(name: string): Promise<Verdict | undefined>
 
-  /** Sends an event to all. Resolves at once unless a report is wanted. Rejects with `bad-request` where it is too long. */
+  /**
+   * Sends an event to all; a long payload goes by the swarm. Resolves once it is on its way, or with the report that is wanted. Rejects
+   * with `bad-request` where it is too long, and where a payload is shared: `overloaded`, `no-space`, `quota-exceeded`.
+   */
   event(name: string, payload: Uint8Array, options?: EventOptions): Promise<EventReport | undefined>
   onEvent(listener: (event: UserEventRecord) => void): () => void
+  /** Calls back with each event whose payload could not be fetched, in place of the event. */
+  onLostEvent(listener: (event: LostEvent) => void): () => void
   /** Asks all that the filters match; resolves when the time is over, or `signal` ends it. */
   query(
     name: string,

@@ -168,6 +168,20 @@ test('where too many wait, the oldest is left out', async () => {
   assert.deepEqual(bed.inputs(), ['0\n', '2\n'])
 })
 
+test('large payloads wait within a bound, and the last one in any case', async () => {
+  const bed = new Bed('user=/x')
+  const mib = (name: string, count: number): void => bed.say(name, 'x'.repeat(count * 1024 * 1024))
+  bed.say('first', '0')
+  for (const name of ['a', 'b', 'c', 'd']) mib(name, 16)
+  assert.deepEqual(bed.results, [])
+  bed.say('e', '1')
+  assert.deepEqual(bed.results, ['dropped'])
+  mib('f', 65)
+  assert.deepEqual(bed.results, Array(5).fill('dropped'))
+  await bed.end(0)
+  assert.equal(bed.runs.at(-1)?.run.input.length, 65 * 1024 * 1024 + 1)
+})
+
 test('an answer that would come too late is not made', async () => {
   const bed = new Bed('query=/x')
   bed.ask(1)

@@ -40,12 +40,15 @@ export interface HandlersOptions {
 export const MAX_RUNNING: number = 8
 /** Calls that wait for one handler. Beyond it the oldest is dropped: the later ones tell what is true now. */
 export const MAX_WAITING: number = 256
+/** Payload of the calls that wait for one handler, bytes. Beyond it the oldest is dropped as well, but never the last one. */
+export const MAX_WAITING_BYTES: number = 64 * 1024 * 1024
 /** What is logged of a command's output, characters. */
 const MAX_LOGGED = 1024
 
 interface Lane {
   readonly spec: HandlerSpec
   readonly waiting: HandlerEvent[]
+  waitingBytes: number
   isRunning: boolean
   /** When it ran last, as a count of all runs: who waited longest is next. */
   turn: number
@@ -65,7 +68,7 @@ export class EventHandlers {
   constructor(options: HandlersOptions) {
     const { handlers, gossip, clock } = options
     this.#options = options
-    this.#lanes = handlers.map((spec) => ({ spec, waiting: [], isRunning: false, turn: 0 }))
+    this.#lanes = handlers.map((spec) => ({ spec, waiting: [], waitingBytes: 0, isRunning: false, turn: 0 }))
     this.#members = new MemberCoalescer(clock, (burst) => {
       this.#call({ type: 'member', burst })
     })
@@ -91,7 +94,7 @@ export class EventHandlers {
     for (const end of this.#ends) end()
     this.#members.close()
     this.#events.close()
-    for (const lane of this.#lanes) lane.waiting.length = 0
+    for (const lane of this.#lanes) while (takeFirst(lane) !== undefined);
     this.#stopping.abort()
     await Promise.all(this.#running)
   }
@@ -101,7 +104,10 @@ export class EventHandlers {
     for (const lane of this.#lanes) {
       if (!matchesEvent(lane.spec.filter, key)) continue
       lane.waiting.push(event)
-      if (lane.waiting.length > MAX_WAITING) this.#skip(lane, lane.waiting.shift(), 'dropped')
+      lane.waitingBytes += payloadBytes(event)
+      while (lane.waiting.length > MAX_WAITING || (lane.waitingBytes > MAX_WAITING_BYTES && lane.waiting.length > 1)) {
+        this.#skip(lane, takeFirst(lane), 'dropped')
+      }
     }
     this.#runNext()
   }
@@ -109,7 +115,7 @@ export class EventHandlers {
   #runNext(): void {
     for (const lane of this.#lanes.toSorted((a, b) => a.turn - b.turn)) {
       while (!lane.isRunning && lane.waiting.length > 0 && this.#running.size < MAX_RUNNING) {
-        const event = lane.waiting.shift()
+        const event = takeFirst(lane)
         if (event === undefined) break
         if (event.type === 'query' && event.query.deadlineAt <= this.#options.clock.now()) {
           this.#skip(lane, event, 'late')
@@ -158,4 +164,14 @@ export class EventHandlers {
     if (result === 'dropped') this.#options.log.warn(fields, 'an event handler is too slow: a call that waited longest is left out')
     else this.#options.log.warn(fields, 'an event handler is too slow: the time for this answer is over')
   }
+}
+
+function takeFirst(lane: Lane): HandlerEvent | undefined {
+  const event = lane.waiting.shift()
+  if (event !== undefined) lane.waitingBytes -= payloadBytes(event)
+  return event
+}
+
+function payloadBytes(event: HandlerEvent): number {
+  return event.type === 'user' ? event.event.payload.length : 0
 }

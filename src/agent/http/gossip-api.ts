@@ -88,6 +88,8 @@ export type ClusterEvent =
       verdict?: Verdict
     }
   | ({ event: 'user'; at: number; name: string; time: number; canCoalesce: boolean } & ShownBytes)
+  /** A user event whose payload was announced by its sender and could not be fetched. */
+  | { event: 'user-lost'; at: number; name: string; time: number; from: string; bytes: number; error: ErrorBody }
   | ({ event: 'query'; at: number; name: string; time: number; from: string } & ShownBytes)
 
 export interface QueryOrder extends GivenBytes {

@@ -7,6 +7,7 @@ import test from 'node:test'
 import { z } from 'zod'
 import { KIB, URL_A } from '../deliveries/test-bed.ts'
 import { until } from '../deliveries/test-time.ts'
+import { fail } from '../errors.ts'
 import { openapiDocument, openapiReference } from './openapi.ts'
 import { ROUTES } from './routes.ts'
 import { TestApi } from './test-api.ts'
@@ -180,14 +181,16 @@ const CALLS: Record<string, (api: TestApi, ids: { content: string; source: strin
     await api.ask('POST', '/v1/events', { body: { name: 'deploy', payload: 'no base64' } }),
   ],
   async followEvents(api) {
-    const streamed = api.ask('GET', '/v1/events?limit=4')
+    const streamed = api.ask('GET', '/v1/events?limit=5')
     await until(() => api.gossip.followers > 0)
     api.gossip.tellMember('joined', 'n1')
     api.gossip.tellMember('failed', 'n2')
-    api.gossip.tellEvent({ name: 'deploy', payload: Buffer.from('v2'), time: 1, canCoalesce: true })
-    api.gossip.tellQuery({ id: 1, name: 'load', payload: Uint8Array.of(0xff), from: 'n2', time: 2, deadlineAt: 3 })
+    api.gossip.events.call({ name: 'deploy', payload: Buffer.from('v2'), time: 1, canCoalesce: true })
+    const error = fail('content-not-found', { id: 'f'.repeat(64), where: 'on any live member' })
+    api.gossip.lostEvents.call({ name: 'deploy', time: 2, from: 'n2', bytes: 1_000_000, error })
+    api.gossip.incomingQueries.call({ id: 1, name: 'load', payload: Uint8Array.of(0xff), from: 'n2', time: 2, deadlineAt: 3 })
     const answer = await streamed
-    assert.equal(answer.lines().length, 5)
+    assert.equal(answer.lines().length, 6)
     return [answer, await api.ask('GET', '/v1/events?filter=nothing')]
   },
   async query(api) {

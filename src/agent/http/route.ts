@@ -62,6 +62,8 @@ export interface Route {
   readonly query?: z.ZodObject
   readonly headers?: Readonly<Record<string, string>>
   readonly body?: z.ZodType
+  /** Where a body may be longer than `MAX_BODY_BYTES`. */
+  readonly maxBodyBytes?: number
   readonly responses: Readonly<Record<number, RouteResponse>>
   /** Codes that it is known to answer with, beside those that any route may. */
   readonly errors: readonly ErrorCode[]

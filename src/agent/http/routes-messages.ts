@@ -18,6 +18,7 @@ import type {
   StateEvent,
   StateOrder,
 } from './gossip-api.ts'
+import { MAX_EVENT_BODY_BYTES } from './request-body.ts'
 import { bytesOf, shownBytes } from './payload.ts'
 import { json, lines, route } from './route.ts'
 import type { Route, RouteReply, RouteRequest } from './route.ts'
@@ -67,10 +68,12 @@ export const MESSAGE_ROUTES: readonly Route[] = [
     operationId: 'sendEvent',
     tag: 'messages',
     summary: 'Send an event to all members',
-    description: 'Answers at once; with `report` when all nodes have sent a receipt or are known not to.',
+    description:
+      'Answers once it is on its way; with `report` when all nodes have sent a receipt or are known not to. A payload that is too long for an event (64 KiB) goes through the swarm.',
     body: eventOrder,
+    maxBodyBytes: MAX_EVENT_BODY_BYTES,
     responses: { 200: json('It is sent.', eventSent) },
-    errors: [],
+    errors: ['overloaded', 'no-space', 'quota-exceeded'],
     async handle({ parts, body }) {
       const options = { canCoalesce: body.coalesce === true, wantsReport: body.report === true }
       const report = await parts.gossip.event(body.name, bytesOf(body), options)
@@ -185,6 +188,10 @@ async function followEvents(request: RouteRequest<z.output<typeof eventsQuery>>,
     gossip.onEvent(({ name, payload, time, canCoalesce }) => {
       if (matchesEvent(filter, { type: 'user', name }))
         follow.write({ event: 'user', at: Date.now(), name, time, canCoalesce, ...shownBytes(payload) })
+    }),
+    gossip.onLostEvent(({ name, time, from, bytes, error }) => {
+      if (matchesEvent(filter, { type: 'user', name }))
+        follow.write({ event: 'user-lost', at: Date.now(), name, time, from, bytes, error: serialiseError(error) })
     }),
     gossip.onQuery(({ name, payload, time, from }) => {
       if (matchesEvent(filter, { type: 'query', name }))

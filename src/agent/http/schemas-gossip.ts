@@ -29,6 +29,7 @@ import type {
   TagsChange,
   TagSet,
 } from './gossip-api.ts'
+import { MAX_EVENT_BODY_BYTES } from './request-body.ts'
 import { errorBody, named } from './schemas.ts'
 
 const text = z.string()
@@ -175,10 +176,11 @@ export const tagsChange: z.ZodType<TagsChange> = named<TagsChange>()(
 
 export const tagSet: z.ZodType<TagSet> = named<TagSet>()('TagSet', 'The tags of this node.', z.object({ tags: z.record(text, text) }))
 
-const given = {
-  payload: optional(z.base64().max(MAX_TEXT).describe('bytes, in base64')),
-  text: optional(text.max(MAX_TEXT).describe('or a text, which is sent as UTF-8')),
-}
+const givenUpTo = (most: number) => ({
+  payload: optional(z.base64().max(most).describe('bytes, in base64')),
+  text: optional(text.max(most).describe('or a text, which is sent as UTF-8')),
+})
+const given = givenUpTo(MAX_TEXT)
 const shown = {
   payload: z.base64().describe('the bytes, in base64'),
   text: optional(text.describe('the same as text, where they are UTF-8')),
@@ -189,7 +191,7 @@ export const eventOrder: z.ZodType<EventOrder> = named<EventOrder>()(
   'An event to send to all members.',
   z.strictObject({
     name,
-    ...given,
+    ...givenUpTo(MAX_EVENT_BODY_BYTES),
     coalesce: optional(z.boolean().describe('of several with this name that come shortly after each other, handlers need the last alone')),
     report: optional(z.boolean().describe('wait for the receipts of all nodes')),
   }),
@@ -211,6 +213,15 @@ export const clusterEvent: z.ZodType<ClusterEvent> = named<ClusterEvent>()(
     z.object({ event: z.literal('started'), at: time }),
     z.object({ event: z.literal('member'), at: time, kind: text, member: gossipMember, verdict: optional(verdict) }),
     z.object({ event: z.literal('user'), at: time, name: text, time: z.number(), canCoalesce: z.boolean(), ...shown }),
+    z.object({
+      event: z.literal('user-lost').describe('a user event whose payload could not be fetched'),
+      at: time,
+      name: text,
+      time: z.number(),
+      from: text,
+      bytes: z.int().describe('of its payload'),
+      error: errorBody,
+    }),
     z.object({ event: z.literal('query'), at: time, name: text, time: z.number(), from: text, ...shown }),
   ]),
 )

@@ -99,7 +99,7 @@ async function answer(request: IncomingMessage, response: ServerResponse, router
     const { route, path } = router.find(method, url.pathname)
     routePath = route.path
     const query = check(route.query, Object.fromEntries(url.searchParams), 'its query')
-    const body = check(route.body, await readJson(request), 'its body')
+    const body = check(route.body, await readJson(request, route.maxBodyBytes), 'its body')
     send(response, await route.handle({ path, query, body, parts: options.parts, raw: request, response, closed: closed.signal }))
   } catch (raw) {
     error = asPolycastError(raw)

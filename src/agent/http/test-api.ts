@@ -2,7 +2,7 @@
 import { Agent, request as httpRequest } from 'node:http'
 import type { IncomingHttpHeaders } from 'node:http'
 import { Bed } from '../deliveries/test-bed.ts'
-import { FakeGossip } from './fake-gossip.ts'
+import { FakeGossip } from '../gossip/testing/fake-gossip.ts'
 import { openapiReference } from './openapi.ts'
 import { startHttpServer } from './server.ts'
 import type { HttpServer } from './server.ts'

@@ -8,20 +8,20 @@ import { MAX_QUEUED_BYTES } from './connection.ts'
 import { LogRing } from './log-tap.ts'
 import { MAX_CLIENTS, startSerfRpc, type SerfRpcOptions, type SerfRpcServer } from './server.ts'
 import { MAX_STREAMS } from './session.ts'
-import { FakeCluster, type FakeGossip } from './testing/fake-gossip.ts'
+import { FakeGossipCluster, type ClusterGossip } from '../gossip/testing/fake-gossip-cluster.ts'
 import { RpcClient, type Value } from './testing/rpc-client.ts'
 
 const SILENT = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined }
 
 interface Bed {
-  readonly cluster: FakeCluster
-  readonly gossip: FakeGossip
+  readonly cluster: FakeGossipCluster
+  readonly gossip: ClusterGossip
   readonly server: SerfRpcServer
   readonly connect: (greet?: boolean) => Promise<RpcClient>
 }
 
 async function open(t: TestContext, options: Partial<SerfRpcOptions> = {}): Promise<Bed> {
-  const cluster = new FakeCluster()
+  const cluster = new FakeGossipCluster()
   const gossip = cluster.add('a', { tags: { role: 'web', zone: 'eu' } })
   cluster.add('b', { address: 'fd00::2', tags: { role: 'db' } })
   cluster.add('c')
@@ -215,7 +215,7 @@ test('a query is answered with acks, responses and its end', async (t) => {
 
 test('queries that cannot be sent are refused before they begin', async (t) => {
   const client = await (await open(t)).connect()
-  assert.match(JSON.stringify(await client.ask('query', { Name: 'q', Payload: 'x'.repeat(2000) })), /^"a query of 2001 bytes/)
+  assert.match(JSON.stringify(await client.ask('query', { Name: 'q', Payload: 'x'.repeat(2000) })), /^"the query has 2001 bytes/)
   assert.equal(await client.ask('query', { Name: '_serf_conflict' }), "Queries cannot contain the '_serf_' prefix")
   assert.equal(await client.ask('query', { Name: '_serf_ping', Payload: 'x' }), "Queries cannot contain the '_serf_' prefix")
   const ping = client.send('query', { Name: '_serf_ping', RequestAck: true, Timeout: 1_000_000 })

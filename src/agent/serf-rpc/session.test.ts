@@ -6,14 +6,14 @@ import { parseEventFilter } from './event-filter.ts'
 import { LogRing } from './log-tap.ts'
 import { newCounters, type RpcParts } from './parts.ts'
 import { Session } from './session.ts'
-import { FakeCluster, type FakeGossip } from './testing/fake-gossip.ts'
+import { FakeGossipCluster, type ClusterGossip } from '../gossip/testing/fake-gossip-cluster.ts'
 
 const SILENT = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined }
 const ALL = parseEventFilter('*')!
 const NOTHING = new Uint8Array(0)
 
-function open(): { session: Session; gossip: FakeGossip; parts: RpcParts; cluster: FakeCluster; written: Uint8Array[] } {
-  const cluster = new FakeCluster()
+function open(): { session: Session; gossip: ClusterGossip; parts: RpcParts; cluster: FakeGossipCluster; written: Uint8Array[] } {
+  const cluster = new FakeGossipCluster()
   const gossip = cluster.add('a')
   const written: Uint8Array[] = []
   const parts = {

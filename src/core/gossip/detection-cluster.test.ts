@@ -66,6 +66,27 @@ test('one of 16 that stands still for 8 s is suspected, and nobody is declared f
   }
 })
 
+test('of two, the one that is killed is known to be dead within 4 s, and the one that is cut off, or stands still, has its time', () => {
+  for (let seed = 0; seed < 10; seed++) {
+    const killed = clusterOf(2, `kill of two/${seed}`)
+    killed.run(seed * 107)
+    killed.crash('n1')
+    assert.ok(
+      killed.runUntil(() => killed.stateOf('n0', 'n1') === 'dead', 4000),
+      `seed ${seed}`,
+    )
+    assert.equal(killed.eventsOf('failed')[0]?.output.verdict.grounds, 'gone')
+  }
+  const cut = clusterOf(2, 'cut of two')
+  cut.isOpen = () => false
+  cut.run(10_000)
+  assert.deepEqual([cut.stateOf('n0', 'n1'), cut.stateOf('n1', 'n0')], ['suspect', 'suspect'])
+  const still = clusterOf(2, 'one of two stands still')
+  still.freeze('n1', 8000)
+  still.run(20_000)
+  assert.deepEqual(still.eventsOf('failed'), [])
+})
+
 test('a host that is cut off takes no connections and refuses none: it has its time, and is found then', () => {
   const cluster = clusterOf(16, 'cut')
   cluster.isOpen = (from, to) => from !== 'n7' && to !== 'n7'

@@ -118,6 +118,11 @@ export class GossipMachine {
     switch (input.type) {
       case 'event': {
         const { event, name, payload, canCoalesce, wantsReport } = input
+        if (wantsReport && !this.#broadcast.canReport) {
+          const reason = 'there are too many reports of events under way: wait for one, or send without'
+          this.#outputs.push({ type: 'rejected', input: 'event', reason, query: undefined })
+          break
+        }
         this.#sending = { event, wantsReport }
         this.#serf.handle({ type: 'event', name, payload, canCoalesce }, now)
         break

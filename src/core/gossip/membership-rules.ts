@@ -88,14 +88,15 @@ export class MembershipRules {
     const lastState = member.state
     const hasOtherMeta = !equalBytes(member.meta, message.meta)
     this.#state.suspicions.end(member.node)
-    this.#state.broadcasts.add(member.node, message)
     // A contradiction runs against what it contradicts.
     if (lastState === 'suspect') this.#state.isUrgent = true
     table.set(member, message.incarnation, 'alive', now)
     member.endpoint = endpoint
-    member.meta = message.meta
-    member.versions = message.versions ?? member.versions
+    if (hasOtherMeta) member.meta = this.#state.metas.share(message.meta)
+    member.versions = this.#sharedVersions(message.versions) ?? member.versions
     member.verdict = undefined
+    // Made anew, so that what waits to be told holds nothing that the member does not hold as well.
+    this.#state.broadcasts.add(member.node, aliveMessage(member))
     if (lastState === 'dead' || lastState === 'left') return this.#state.emit({ type: 'joined', member: recordOf(member) })
     if (lastState === 'suspect') this.#state.emit({ type: 'cleared', member: recordOf(member) })
     if (hasOtherMeta) this.#state.emit({ type: 'updated', member: recordOf(member) })
@@ -128,7 +129,7 @@ export class MembershipRules {
 
   /** A name that was not known. It counts as dead until its message is applied, so that the same code says that it joined. */
   #take({ node, address, port, meta, versions }: Alive, now: number): Member | undefined {
-    const { table, limits } = this.#state
+    const { table, limits, metas } = this.#state
     if (table.size >= limits.maxMembers) {
       this.#state.refusedMessages++
       return undefined
@@ -136,8 +137,8 @@ export class MembershipRules {
     const member: Member = {
       node,
       endpoint: { address, port },
-      meta,
-      versions,
+      meta: metas.share(meta),
+      versions: this.#sharedVersions(versions),
       incarnation: 0,
       state: 'dead',
       changedAt: now,
@@ -146,6 +147,12 @@ export class MembershipRules {
     }
     table.add(member)
     return member
+  }
+
+  /** Most members speak the same versions as this one: then they are kept once. */
+  #sharedVersions(versions: ProtocolVersions | undefined): ProtocolVersions | undefined {
+    const own = this.#state.self.versions
+    return sameVersions(versions, own) ? own : versions
   }
 
   #conflict(member: Member, { node, address, port, meta, incarnation, versions }: Alive): void {

@@ -8,10 +8,10 @@ import { Suspicion, suspicionBounds, Suspicions, suspicionTimeoutMs } from './su
 const { lan, wan, local, serf } = GOSSIP_PROFILES
 
 test('the least time is the multiplier times the logarithm of the cluster, the most six times that', () => {
-  assert.deepEqual(suspicionBounds(serf, 10), { wantedConfirmations: 2, minMs: 4000, maxMs: 24_000, refusedMs: Infinity })
-  assert.deepEqual(suspicionBounds(serf, 100), { wantedConfirmations: 2, minMs: 8000, maxMs: 48_000, refusedMs: Infinity })
-  assert.deepEqual(suspicionBounds(wan, 1000), { wantedConfirmations: 4, minMs: 90_000, maxMs: 540_000, refusedMs: 3000 })
-  assert.deepEqual(suspicionBounds(local, 4), { wantedConfirmations: 1, minMs: 10_000, maxMs: 18_000, refusedMs: 500 })
+  assert.deepEqual(suspicionBounds(serf, 10), { wantedConfirmations: 2, minMs: 4000, maxMs: 24_000, refusedMs: Infinity, isAlone: false })
+  assert.deepEqual(suspicionBounds(serf, 100), { wantedConfirmations: 2, minMs: 8000, maxMs: 48_000, refusedMs: Infinity, isAlone: false })
+  assert.deepEqual(suspicionBounds(wan, 1000), { wantedConfirmations: 4, minMs: 90_000, maxMs: 540_000, refusedMs: 3000, isAlone: false })
+  assert.deepEqual(suspicionBounds(local, 4), { wantedConfirmations: 1, minMs: 10_000, maxMs: 18_000, refusedMs: 500, isAlone: false })
 })
 
 test('where there are too few to confirm, none is waited for and the time is the least', () => {
@@ -22,7 +22,7 @@ test('where there are too few to confirm, none is waited for and the time is the
 })
 
 test('each confirmation shortens the time, the first the most', () => {
-  const bounds = { wantedConfirmations: 3, minMs: 2000, maxMs: 30_000, refusedMs: Infinity }
+  const bounds = { wantedConfirmations: 3, minMs: 2000, maxMs: 30_000, refusedMs: Infinity, isAlone: false }
   // The figures of memberlist's suspicion.go.
   assert.deepEqual(
     [0, 1, 2, 3, 4].map((confirmations) => suspicionTimeoutMs(bounds, confirmations)),
@@ -31,7 +31,7 @@ test('each confirmation shortens the time, the first the most', () => {
 })
 
 test('an accuser counts once, and those beyond the wanted ones not at all', () => {
-  const suspicion = new Suspicion('a', { wantedConfirmations: 2, minMs: 1000, maxMs: 6000, refusedMs: Infinity }, 0)
+  const suspicion = new Suspicion('a', { wantedConfirmations: 2, minMs: 1000, maxMs: 6000, refusedMs: Infinity, isAlone: false }, 0)
   assert.equal(suspicion.confirm('a', 10), false)
   assert.equal(suspicion.confirm('b', 20), true)
   assert.equal(suspicion.confirm('b', 30), false)
@@ -47,7 +47,7 @@ test('an accuser counts once, and those beyond the wanted ones not at all', () =
 
 test('those whose time is over are named, and all can be given more time', () => {
   const suspicions = new Suspicions()
-  const bounds = { wantedConfirmations: 1, minMs: 100, maxMs: 600, refusedMs: Infinity }
+  const bounds = { wantedConfirmations: 1, minMs: 100, maxMs: 600, refusedMs: Infinity, isAlone: false }
   assert.equal(suspicions.nextDeadline(), Infinity)
   suspicions.start('x', 'a', bounds, 0)
   suspicions.start('y', 'a', bounds, 50)
@@ -75,7 +75,7 @@ test('the time is finite, from the least to the most, and never grows with confi
 })
 
 test('a process is gone when this member was refused, and a relay or another accuser could not reach it either', () => {
-  const bounds = { wantedConfirmations: 2, minMs: 10_000, maxMs: 60_000, refusedMs: 500 }
+  const bounds = { wantedConfirmations: 2, minMs: 10_000, maxMs: 60_000, refusedMs: 500, isAlone: false }
   const path = { via: 'x', sentAt: 0, afterMs: 1, reason: undefined }
   const evidence = { by: 'me', about: 'x', startedAt: 0, endedAt: 9, healthScore: 0, lastRttMs: 1 }
   const refused = { ...path, kind: 'stream', outcome: 'refused' } as const
@@ -98,6 +98,14 @@ test('a process is gone when this member was refused, and a relay or another acc
   silent.confirm('you', 10)
   silent.confirm('they', 10)
   assert.deepEqual([silent.grounds, silent.deadline], ['silent', 10_000])
+
+  const lone = new Suspicion('me', { ...bounds, isAlone: true }, 0)
+  lone.noteProbe({ ...evidence, paths: [refused] }, 0)
+  lone.noteProbe({ ...evidence, paths: [] }, 500)
+  assert.equal(lone.grounds, 'silent')
+  lone.noteProbe({ ...evidence, paths: [refused] }, 1000)
+  assert.deepEqual([lone.grounds, lone.deadline], ['gone', 1500])
+  assert.deepEqual([suspicionBounds(lan, 2).isAlone, suspicionBounds(lan, 3).isAlone], [true, false])
 
   const classic = new Suspicion('me', { ...bounds, refusedMs: Infinity }, 0)
   classic.noteProbe({ ...evidence, paths: [refused, nack] }, 0)

@@ -6,7 +6,8 @@
  *
  * Beside the paper: all of that is for silence, which a process that stands still, a lossy network and a dead host have in common. Where
  * this member was refused a connection, which only a host without the process does, and somebody else could not reach it either (a relay
- * that said so, or another accuser), the rest of the time is `refusedMs`: enough for a contradiction, should it be wrong after all.
+ * that said so, or another accuser), the rest of the time is `refusedMs`: enough for a contradiction, should it be wrong after all. Where
+ * there is nobody else, a second probe that was refused bears out the first.
  */
 import type { GossipProfile } from './profile.ts'
 import type { Accusation, ProbeEvidence } from './verdict.ts'
@@ -18,6 +19,8 @@ export interface SuspicionBounds {
   readonly maxMs: number
   /** The time from when the process is known to be gone; Infinity where that counts for nothing. */
   readonly refusedMs: number
+  /** There is nobody but this member and the suspected one. */
+  readonly isAlone: boolean
 }
 
 /** The bounds in a cluster of so many members. */
@@ -31,6 +34,7 @@ export function suspicionBounds(profile: GossipProfile, members: number): Suspic
     minMs,
     maxMs: Math.max(profile.suspicionMaxTimeoutMult * classicMs, minMs),
     refusedMs: profile.refusedSuspicionMs,
+    isAlone: members <= 2,
   }
 }
 
@@ -41,11 +45,16 @@ export function suspicionTimeoutMs({ wantedConfirmations, minMs, maxMs }: Suspic
   return Math.max(Math.floor(maxMs - (maxMs - minMs) * share), minMs)
 }
 
+/** Refused probes after which a process is gone by the word of this member alone. */
+const LONE_REFUSALS = 2
+
 /** The suspicion against one member. */
 export class Suspicion {
   readonly startedAt: number
   readonly bounds: SuspicionBounds
   #probe: ProbeEvidence | undefined = undefined
+  /** Probes of this member's own that were refused. */
+  #refusals = 0
   /** When it was known first that the process is gone; undefined while it is not. */
   #goneAt: number | undefined = undefined
   readonly #accusers: Map<string, number> = new Map()
@@ -82,6 +91,7 @@ export class Suspicion {
   /** Notes this member's own probe, which failed. */
   noteProbe(probe: ProbeEvidence, now: number): void {
     this.#probe = probe
+    if (isRefused(probe)) this.#refusals++
     this.#weigh(now)
   }
 
@@ -97,14 +107,19 @@ export class Suspicion {
   #weigh(now: number): void {
     if (this.#goneAt !== undefined || this.bounds.refusedMs === Infinity || this.#probe === undefined) return
     const { paths, by } = this.#probe
-    if (!paths.some(({ outcome }) => outcome === 'refused')) return
-    const isBorneOut = paths.some(({ outcome }) => outcome === 'nack') || [...this.#accusers.keys()].some((from) => from !== by)
+    if (!isRefused(this.#probe)) return
+    const hasOther = paths.some(({ outcome }) => outcome === 'nack') || [...this.#accusers.keys()].some((from) => from !== by)
+    const isBorneOut = hasOther || (this.bounds.isAlone && this.#refusals >= LONE_REFUSALS)
     if (isBorneOut) this.#goneAt = now
   }
 
   postpone(ms: number): void {
     this.#postponedMs += ms
   }
+}
+
+function isRefused({ paths }: ProbeEvidence): boolean {
+  return paths.some(({ outcome }) => outcome === 'refused')
 }
 
 /** All suspicions of one member, by the name of the suspected. */

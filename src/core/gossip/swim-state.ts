@@ -10,6 +10,7 @@ import { MemberTable, type Member } from './member-table.ts'
 import { sameEndpoint } from './endpoint.ts'
 import type { Endpoint, MemberRecord, PacketMessage, PingSource } from './messages.ts'
 import { retransmitLimit, type GossipProfile } from './profile.ts'
+import { SharedBytes } from './shared-bytes.ts'
 import { Suspicions } from './suspicion.ts'
 import { DEFAULT_SWIM_LIMITS, type SwimLimits, type SwimOptions, type SwimOutput } from './swim-types.ts'
 
@@ -21,6 +22,8 @@ export class SwimState {
   readonly awareness: Awareness
   readonly broadcasts: BroadcastQueue<PacketMessage>
   readonly suspicions: Suspicions = new Suspicions()
+  /** What members say of themselves. */
+  readonly metas: SharedBytes = new SharedBytes()
   /** For the moments at which things begin. */
   readonly random: Random
   /** How this member names itself as the one to answer. */

@@ -6,6 +6,7 @@
  * state comes from the seed's text by four FNV-1a hashes that start apart, stirred by the generator's own first steps.
  */
 import { assert } from './assert.ts'
+import { hashText } from './text-hash.ts'
 
 /** A stream of random numbers that its seed decides. */
 export class Random {
@@ -18,10 +19,10 @@ export class Random {
   /** Equal seeds give equal streams; a number means the same as its decimal text. */
   constructor(seed: number | string) {
     this.#seed = String(seed)
-    this.#a = hashText(this.#seed, 0x811c9dc5)
-    this.#b = hashText(this.#seed, 0x9e3779b9)
-    this.#c = hashText(this.#seed, 0x7f4a7c15)
-    this.#counter = hashText(this.#seed, 0xf39cc060)
+    this.#a = hashText(this.#seed, 0x811c9dc5) | 0
+    this.#b = hashText(this.#seed, 0x9e3779b9) | 0
+    this.#c = hashText(this.#seed, 0x7f4a7c15) | 0
+    this.#counter = hashText(this.#seed, 0xf39cc060) | 0
     for (let i = 0; i < 15; i++) this.uint32()
   }
 
@@ -73,17 +74,4 @@ export class Random {
   fork(name: string): Random {
     return new Random(`${this.#seed}/${name}`)
   }
-}
-
-/** FNV-1a over the text's 16-bit units from another basis, with a last mix (murmur3's) so that close seeds part. */
-function hashText(text: string, basis: number): number {
-  let hash = basis | 0
-  for (let i = 0; i < text.length; i++) {
-    const unit = text.charCodeAt(i)
-    hash = Math.imul(hash ^ (unit & 0xff), 0x01000193)
-    hash = Math.imul(hash ^ (unit >>> 8), 0x01000193)
-  }
-  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b)
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35)
-  return hash ^ (hash >>> 16)
 }

@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { BroadcastCluster } from '../testing/broadcast-cluster.ts'
+import { DEFAULT_BROADCAST_SETTINGS } from './broadcast-types.ts'
 
 const SMALL = new Uint8Array(100)
 
@@ -218,13 +219,14 @@ test('large payloads go through whole; those above the limit are refused', () =>
   const cluster = new BroadcastCluster('large')
   cluster.start(32)
   cluster.run(4000)
-  const payload = Uint8Array.from({ length: 65_536 }, (_, i) => i * 7)
+  const most = DEFAULT_BROADCAST_SETTINGS.maxPayloadBytes
+  const payload = Uint8Array.from({ length: most }, (_, i) => i * 7)
   const { reached, deliveries, copies } = broadcast(cluster, 'n1', payload)
   assert.equal(reached, 31)
   assert.deepEqual(deliveries[0]?.payload, payload)
   assert.ok(copies <= 1.2, `${copies} copies`)
-  cluster.broadcast('n1', new Uint8Array(65_537))
-  assert.match(cluster.refused[0]?.reason ?? '', /65537 bytes, more than 65536/)
+  cluster.broadcast('n1', new Uint8Array(most + 1))
+  assert.match(cluster.refused[0]?.reason ?? '', /66049 bytes, more than 66048/)
   assert.equal(broadcast(cluster, 'n2').reached, 31)
 })
 

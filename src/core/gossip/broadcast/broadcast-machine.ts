@@ -113,6 +113,11 @@ export class BroadcastMachine {
     return [...this.#neighbourhood.values()].map(({ node, isEager }) => ({ node, isEager }))
   }
 
+  /** Whether an event may be sent with a report now: there are as many at a time as the settings say. */
+  get canReport(): boolean {
+    return this.#receipts.canBegin
+  }
+
   stats(): BroadcastStats {
     const { counts, bytesSent, bytesReceived, dropped, members } = this.#state
     let eagerNeighbours = 0

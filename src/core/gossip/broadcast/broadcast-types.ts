@@ -57,7 +57,7 @@ export interface BroadcastSettings {
   readonly newcomerMs: number
   /** The largest payload that is sent again unasked where no acknowledgement came, bytes; larger ones are announced again. */
   readonly resendBytes: number
-  /** Largest payload; a larger one is refused. */
+  /** Largest payload; a larger one is refused. By default 64 KiB of name and payload of an event, and what they are wrapped in. */
   readonly maxPayloadBytes: number
   /** Payloads kept; the oldest goes. */
   readonly maxCachedMessages: number
@@ -99,7 +99,7 @@ export const DEFAULT_BROADCAST_SETTINGS: BroadcastSettings = {
   cacheMs: 120_000,
   newcomerMs: 0,
   resendBytes: 512,
-  maxPayloadBytes: 65_536,
+  maxPayloadBytes: 65_536 + 512,
   maxCachedMessages: 1024,
   maxCachedBytes: 4 * 1024 * 1024,
   maxOrigins: 4096,

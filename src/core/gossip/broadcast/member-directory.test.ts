@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Random } from '../../lib/random.ts'
-import { MemberDirectory, nameHash } from './member-directory.ts'
+import { hashText } from '../../lib/text-hash.ts'
+import { MemberDirectory } from './member-directory.ts'
 
 test('names come and go as in a set, and the ring is that of the sorted hashes', () => {
   const random = new Random('directory')
@@ -18,7 +19,7 @@ test('names come and go as in a set, and the ring is that of the sorted hashes',
     assert.equal(directory.size, expected.size)
     if (step % 50 !== 0) continue
     for (let i = 0; i < 120; i++) assert.equal(directory.has(`n${i}`), expected.has(`n${i}`))
-    const ring = [...expected, 'self'].sort((a, b) => nameHash(a) - nameHash(b))
+    const ring = [...expected, 'self'].sort((a, b) => hashText(a) - hashText(b))
     const place = ring.indexOf('self')
     const next = (offset: number): string | undefined =>
       ring.length === 1 ? undefined : ring[(place + offset + ring.length) % ring.length]
@@ -38,6 +39,9 @@ test('a node is no member of its own directory; picks are members', () => {
 })
 
 test('the hash of a name is the same everywhere', () => {
-  assert.deepEqual(['', 'n0', 'node-17.example'].map(nameHash), [2872998923, 4048229225, 2907435829])
-  assert.equal(new Set(Array.from({ length: 10_000 }, (_, i) => nameHash(`node-${i}`))).size, 10_000)
+  assert.deepEqual(
+    ['', 'n0', 'node-17.example'].map((text) => hashText(text)),
+    [2872998923, 4048229225, 2907435829],
+  )
+  assert.equal(new Set(Array.from({ length: 10_000 }, (_, i) => hashText(`node-${i}`))).size, 10_000)
 })

@@ -7,6 +7,7 @@
  * when one of these three goes all names are looked through.
  */
 import type { Random } from '../../lib/random.ts'
+import { hashText } from '../../lib/text-hash.ts'
 
 export class MemberDirectory {
   readonly #self: string
@@ -22,7 +23,7 @@ export class MemberDirectory {
   /** Without any member but `self`, which is not counted. */
   constructor(self: string) {
     this.#self = self
-    this.#selfHash = nameHash(self)
+    this.#selfHash = hashText(self)
     this.#first = self
   }
 
@@ -46,13 +47,13 @@ export class MemberDirectory {
   }
 
   has(name: string): boolean {
-    return this.#places[this.#placeOf(name, nameHash(name))] !== 0
+    return this.#places[this.#placeOf(name, hashText(name))] !== 0
   }
 
   /** Whether the name was not there before; never this node itself. */
   add(name: string): boolean {
     if (name === this.#self) return false
-    const hash = nameHash(name)
+    const hash = hashText(name)
     if (2 * (this.#names.length + 1) > this.#places.length) this.#grow()
     const place = this.#placeOf(name, hash)
     if (this.#places[place] !== 0) return false
@@ -65,7 +66,7 @@ export class MemberDirectory {
 
   /** Whether the name was there before. */
   delete(name: string): boolean {
-    const place = this.#placeOf(name, nameHash(name))
+    const place = this.#placeOf(name, hashText(name))
     const entry = this.#places[place] as number
     if (entry === 0) return false
     const index = entry - 1
@@ -143,28 +144,15 @@ export class MemberDirectory {
   }
 }
 
-/** A 32-bit hash of a name, the same everywhere: FNV-1a over its 16-bit units, mixed as murmur3 does. */
-export function nameHash(name: string): number {
-  let hash = 0x811c9dc5
-  for (let i = 0; i < name.length; i++) {
-    const unit = name.charCodeAt(i)
-    hash = Math.imul(hash ^ (unit & 0xff), 0x01000193)
-    hash = Math.imul(hash ^ (unit >>> 8), 0x01000193)
-  }
-  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b)
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35)
-  return (hash ^ (hash >>> 16)) >>> 0
-}
-
 /** Whether `name` comes before `other` when all are ordered by hash, and by name where hashes are equal. */
 function isBefore(hash: number, name: string, other: string): boolean {
-  const otherHash = nameHash(other)
+  const otherHash = hashText(other)
   return hash === otherHash ? name < other : hash < otherHash
 }
 
 /** Whether, on the ring from `self` upwards, `name` is met before `other`. */
 function isNearer(from: number, hash: number, name: string, other: string, self: string): boolean {
-  const otherHash = nameHash(other)
+  const otherHash = hashText(other)
   const distance = ringDistance(from, hash, name, self)
   const otherDistance = ringDistance(from, otherHash, other, self)
   return distance === otherDistance ? name < other : distance < otherDistance

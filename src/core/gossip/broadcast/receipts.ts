@@ -13,7 +13,7 @@
 import { MAX_RECEIPTS } from './broadcast-codec.ts'
 import type { EventId, Receipts } from './broadcast-messages.ts'
 import type { BroadcastState } from './broadcast-state.ts'
-import { nameHash } from './member-directory.ts'
+import { hashText } from '../../lib/text-hash.ts'
 import { eventKey, type LoggedEvent } from './message-log.ts'
 
 interface Unacknowledged {
@@ -71,7 +71,7 @@ export class ReceiptCollector {
 
   constructor(state: BroadcastState) {
     this.#state = state
-    this.#ownHash = nameHash(state.node)
+    this.#ownHash = hashText(state.node)
   }
 
   nextDeadline(): number {
@@ -85,10 +85,15 @@ export class ReceiptCollector {
     for (const [key, report] of this.#reports) this.#reportDue(key, report, now)
   }
 
+  /** Whether there is room for another report. */
+  get canBegin(): boolean {
+    return this.#reports.size < this.#state.settings.maxReports
+  }
+
   /** When the receipts for an event that begins here have to be back; undefined when there are too many reports already. */
   begin(id: EventId, broadcast: number, now: number): number | undefined {
-    const { maxReports, reportTimeoutMs } = this.#state.settings
-    if (this.#reports.size >= maxReports) {
+    const { reportTimeoutMs } = this.#state.settings
+    if (!this.canBegin) {
       this.#state.dropped.reports++
       return undefined
     }

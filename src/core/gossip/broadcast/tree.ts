@@ -13,7 +13,7 @@
  */
 import type { Pulse } from './broadcast-messages.ts'
 import type { BroadcastState } from './broadcast-state.ts'
-import { nameHash } from './member-directory.ts'
+import { hashText } from '../../lib/text-hash.ts'
 import type { Neighbour, Neighbourhood } from './neighbourhood.ts'
 
 export class Tree {
@@ -153,8 +153,8 @@ export class Tree {
     const own = this.#pulse
     if (own === undefined) return 1
     if (own.root === root) return sequence - own.sequence
-    const hash = nameHash(root)
-    const ownHash = nameHash(own.root)
+    const hash = hashText(root)
+    const ownHash = hashText(own.root)
     return hash === ownHash ? (root < own.root ? 1 : -1) : ownHash - hash
   }
 

@@ -78,15 +78,13 @@ export class SerfState {
     this.#know(options.members?.records ?? [], now)
   }
 
-  /** Takes those that are known from the start; nothing is said of them. Members that share their meta share their tags. */
+  /** Takes those that are known from the start; nothing is said of them. */
   #know(records: readonly MemberRecord[], now: number): void {
-    const tagsOf = new Map<Uint8Array, ReadonlyMap<string, string>>()
     for (const record of records) {
       if (record.node === this.self.name) continue
       const entry = newEntry(record, now)
-      entry.tags = tagsOf.get(record.meta) ?? readTags(record.meta)
+      entry.tags = readTags(record.meta)
       entry.status = KNOWN_STATUS[record.state]
-      tagsOf.set(record.meta, entry.tags)
       this.members.set(record.node, entry)
     }
   }
@@ -191,7 +189,14 @@ export function takeRecord(entry: Entry, { address, port, meta, incarnation, ver
   entry.versions = versions
 }
 
+/** What was read already: the membership machine keeps meta that is the same once, so that the tags of most members are kept once too. */
+const TAGS_OF: WeakMap<Uint8Array, ReadonlyMap<string, string>> = new WeakMap()
+
 function readTags(meta: Uint8Array): ReadonlyMap<string, string> {
-  const tags = decodeTags(meta)
-  return isWireError(tags) ? NO_TAGS : tags
+  const known = TAGS_OF.get(meta)
+  if (known !== undefined) return known
+  const decoded = decodeTags(meta)
+  const tags = isWireError(decoded) ? NO_TAGS : decoded
+  TAGS_OF.set(meta, tags)
+  return tags
 }

@@ -6,6 +6,7 @@
  * four additions however many nodes there are. Not against an adversary: who can choose versions can make two sums equal.
  */
 import { assert } from '../../lib/assert.ts'
+import { hashText } from '../../lib/text-hash.ts'
 import type { RangeHash, RangeHashes } from './state-messages.ts'
 
 /** Digits that name the smallest ranges. */
@@ -116,7 +117,7 @@ export function rangeBounds(depth: number, prefix: number): { first: number; las
 
 /** Where a node of this name stands. */
 export function positionOf(node: string): number {
-  return hashText(node, 0x811c9dc5)
+  return hashText(node)
 }
 
 /** The hash of how far a node is known. */
@@ -132,17 +133,4 @@ function rangeIndex(depth: number, prefix: number): number {
 
 function isBefore(a: Place, b: Place): boolean {
   return a.position === b.position ? a.node < b.node : a.position < b.position
-}
-
-/** FNV-1a over the text's 16-bit units, and murmur3's last mix, so that names that are alike stand apart. */
-function hashText(text: string, basis: number): number {
-  let hash = basis | 0
-  for (let i = 0; i < text.length; i++) {
-    const unit = text.charCodeAt(i)
-    hash = Math.imul(hash ^ (unit & 0xff), 0x01000193)
-    hash = Math.imul(hash ^ (unit >>> 8), 0x01000193)
-  }
-  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b)
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35)
-  return (hash ^ (hash >>> 16)) >>> 0
 }

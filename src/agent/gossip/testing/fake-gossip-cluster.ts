@@ -6,54 +6,21 @@
  */
 import type { Coordinate, QueryFilter } from '../../../core/gossip/serf-messages.ts'
 import { compileExpression } from '../../../core/lib/expression.ts'
-import type { Verdict } from '../../../core/gossip/verdict.ts'
 import { fail } from '../../errors.ts'
-import type {
-  DoctorReport,
-  EventOptions,
-  EventReport,
-  Gossip,
-  GossipMember,
-  IncomingQuery,
-  KeyReport,
-  MemberEvent,
-  QueryOptions,
-  QueryReply,
-  StateChange,
-  UserEventRecord,
-} from '../../gossip/gossip.ts'
-import type { Member } from '../../membership/membership.ts'
-import { tagsProblem } from '../../membership/member.ts'
+import { Listeners } from '../../listeners.ts'
+import { tagsProblem, type Member } from '../../membership/member.ts'
+import type { EventOptions, EventReport, GossipMember, KeyReport, MemberEvent, QueryOptions, QueryReply } from '../gossip.ts'
+import { asMember } from '../gossip-member.ts'
+import { FakeNodeGossip, MAX_BYTES, tooLong } from './fake-node.ts'
 
-const MAX_EVENT_BYTES = 512
 const MAX_QUERY_BYTES = 1024
 const DEFAULT_QUERY_MS = 200
 const VERSIONS = [1, 5, 2, 2, 5, 5] as const
 
 type Status = GossipMember['status']
 
-/** One listener list. */
-class Listeners<T> {
-  readonly #all: Set<(value: T) => void> = new Set()
-
-  get count(): number {
-    return this.#all.size
-  }
-
-  add(listener: (value: T) => void): () => void {
-    this.#all.add(listener)
-    return () => {
-      this.#all.delete(listener)
-    }
-  }
-
-  call(value: T): void {
-    for (const listener of [...this.#all]) listener(value)
-  }
-}
-
 interface Asked {
-  readonly origin: FakeGossip
+  readonly origin: ClusterGossip
   readonly onReply: (reply: QueryReply) => void
   readonly answered: Set<string>
   responses: number
@@ -61,10 +28,11 @@ interface Asked {
 }
 
 /** The cluster: makes nodes, and does to them what a network would. */
-export class FakeCluster {
-  readonly nodes: Map<string, FakeGossip> = new Map()
+export class FakeGossipCluster {
+  readonly nodes: Map<string, ClusterGossip> = new Map()
   readonly members: Map<string, GossipMember> = new Map()
   readonly asked: Map<number, Asked> = new Map()
+  readonly coordinates: Map<string, Coordinate> = new Map()
   /** Base64 of the keys that all members have, the primary one first; undefined where gossip is not encrypted. */
   keys: string[] | undefined
   #eventTime = 0
@@ -72,7 +40,7 @@ export class FakeCluster {
   #lastQueryId = 0
 
   /** A node that is alive from now on. */
-  add(name: string, options: { address?: string; tags?: Readonly<Record<string, string>> } = {}): FakeGossip {
+  add(name: string, options: { address?: string; tags?: Readonly<Record<string, string>> } = {}): ClusterGossip {
     const member: GossipMember = {
       name,
       address: options.address ?? `127.0.0.${this.nodes.size + 1}`,
@@ -86,7 +54,9 @@ export class FakeCluster {
       changedAt: Date.now(),
       lastRttMs: undefined,
     }
-    const node = new FakeGossip(this, name)
+    const node = new ClusterGossip(this, name)
+    // A node for each ms along one axis.
+    this.coordinates.set(name, { vector: [this.nodes.size / 1000, 0, 0, 0, 0, 0, 0, 0], height: 0, error: 0.1, adjustment: 0 })
     this.nodes.set(name, node)
     this.set(member, 'joined')
     return node
@@ -106,10 +76,10 @@ export class FakeCluster {
     const changed = { ...member, changedAt: Date.now() }
     if (change === 'reaped') this.members.delete(member.name)
     else this.members.set(member.name, changed)
-    for (const node of this.alive()) node.memberEvents.call({ change, member: changed, verdict: undefined })
+    for (const node of this.alive()) node.changed({ change, member: changed, verdict: undefined })
   }
 
-  alive(): FakeGossip[] {
+  alive(): ClusterGossip[] {
     return [...this.nodes.values()].filter(({ name }) => this.members.get(name)?.status === 'alive')
   }
 
@@ -127,109 +97,89 @@ export class FakeCluster {
       const member = this.members.get(node.name) as GossipMember
       if (!(options.filters ?? []).every((filter) => isMeant(member, filter))) continue
       if (options.wantsAck === true) asked.onReply({ type: 'ack', from: node.name })
-      if (!name.startsWith('_serf_')) node.queries.call({ id, name, payload, from: asked.origin.name, time, deadlineAt })
+      if (!name.startsWith('_serf_')) node.incomingQueries.call({ id, name, payload, from: asked.origin.name, time, deadlineAt })
     }
     return id
   }
 }
 
-export class FakeGossip implements Gossip {
+export class ClusterGossip extends FakeNodeGossip {
   readonly name: string
-  readonly memberEvents: Listeners<MemberEvent> = new Listeners()
-  readonly events: Listeners<UserEventRecord> = new Listeners()
-  readonly queries: Listeners<IncomingQuery> = new Listeners()
-  /** What was asked for, for tests to look at. */
-  readonly joined: string[] = []
-  lastQuery: QueryOptions | undefined
-  readonly #cluster: FakeCluster
+  readonly #cluster: FakeGossipCluster
   readonly #changes: Listeners<Member> = new Listeners()
-  readonly #states: Listeners<StateChange> = new Listeners()
-  readonly #state: Map<string, Uint8Array> = new Map()
 
-  constructor(cluster: FakeCluster, name: string) {
+  constructor(cluster: FakeGossipCluster, name: string) {
+    super()
     this.#cluster = cluster
     this.name = name
-    this.memberEvents.add(({ member }) => this.#changes.call(toMember(member)))
   }
 
-  get self(): Member {
-    return toMember(this.#own())
+  override get self(): Member {
+    return asMember(this.#own())
   }
 
-  /** Listeners of all kinds: whether those that went away are gone. */
-  get listenerCount(): number {
-    // One is this node's own.
-    return this.memberEvents.count + this.events.count + this.queries.count - 1
+  get lastQuery(): QueryOptions | undefined {
+    return this.queries.at(-1)?.options
   }
 
-  members(): Member[] {
-    return this.gossipMembers().map(toMember)
+  /** Something became of a member. */
+  changed(event: MemberEvent): void {
+    this.#changes.call(asMember(event.member))
+    this.memberEvents.call(event)
   }
 
-  gossipMembers(): GossipMember[] {
+  override members(): Member[] {
+    return this.gossipMembers().map(asMember)
+  }
+
+  override gossipMembers(): GossipMember[] {
     return [...this.#cluster.members.values()].toSorted((a, b) => (a.name < b.name ? -1 : 1))
   }
 
-  onChange(listener: (member: Member) => void): () => void {
+  override onChange(listener: (member: Member) => void): () => void {
     return this.#changes.add(listener)
   }
 
-  onMemberEvent(listener: (event: MemberEvent) => void): () => void {
-    return this.memberEvents.add(listener)
-  }
-
-  onConflict(): () => void {
-    return () => undefined
-  }
-
-  async join(addresses: readonly string[]): Promise<number> {
+  override async join(addresses: readonly string[]): Promise<number> {
     this.joined.push(...addresses)
     const known = addresses.filter((address) => this.gossipMembers().some((member) => `${member.address}:${member.port}` === address))
     if (known.length === 0) throw fail('join-failed', { reason: `${addresses.join(', ')}: connection refused` })
     return known.length
   }
 
-  async leave(): Promise<void> {
+  override async leave(): Promise<void> {
     this.#cluster.setStatus(this.name, 'leaving', 'leaving')
     this.#cluster.setStatus(this.name, 'left', 'left')
   }
 
-  async start(): Promise<{ gossipPort: number }> {
+  override async start(): Promise<{ gossipPort: number }> {
     return { gossipPort: this.#own().port }
   }
 
-  async close(): Promise<void> {
+  override async close(): Promise<void> {
     this.#cluster.crash(this.name)
   }
 
-  async setTags(tags: Readonly<Record<string, string>>): Promise<void> {
+  override async setTags(tags: Readonly<Record<string, string>>): Promise<void> {
     const reason = tagsProblem(tags)
     if (reason !== undefined) throw fail('bad-request', { reason })
     this.#cluster.set({ ...this.#own(), tags: { ...tags } }, 'updated')
   }
 
-  async forget(name: string, { isPrune }: { readonly isPrune: boolean }): Promise<void> {
+  override async forget(name: string, { isPrune }: { readonly isPrune: boolean }): Promise<void> {
     if (this.#cluster.members.get(name)?.status === 'failed') this.#cluster.setStatus(name, 'left', 'left')
     const member = this.#cluster.members.get(name)
     if (isPrune && member?.status === 'left') this.#cluster.set(member, 'reaped')
   }
 
-  async explain(): Promise<Verdict | undefined> {
-    return undefined
-  }
-
-  async event(name: string, payload: Uint8Array, options: EventOptions = {}): Promise<EventReport | undefined> {
+  override async event(name: string, payload: Uint8Array, options: EventOptions = {}): Promise<EventReport | undefined> {
     const length = Buffer.byteLength(name) + payload.length
-    if (length > MAX_EVENT_BYTES) throw fail('bad-request', { reason: `an event of ${length} bytes; ${MAX_EVENT_BYTES} is the most` })
+    if (length > MAX_BYTES) throw tooLong('event', length, MAX_BYTES)
     this.#cluster.sendEvent(name, payload, options.canCoalesce ?? false)
     return undefined
   }
 
-  onEvent(listener: (event: UserEventRecord) => void): () => void {
-    return this.events.add(listener)
-  }
-
-  async query(
+  override async query(
     name: string,
     payload: Uint8Array,
     options: QueryOptions,
@@ -237,8 +187,8 @@ export class FakeGossip implements Gossip {
     signal?: AbortSignal,
   ): Promise<{ acks: number; responses: number }> {
     const length = Buffer.byteLength(name) + payload.length
-    if (length > MAX_QUERY_BYTES) throw fail('bad-request', { reason: `a query of ${length} bytes; ${MAX_QUERY_BYTES} is the most` })
-    this.lastQuery = options
+    if (length > MAX_QUERY_BYTES) throw tooLong('query', length, MAX_QUERY_BYTES)
+    this.queries.push({ name, payload, options })
     const timeoutMs = options.timeoutMs ?? DEFAULT_QUERY_MS
     let acks = 0
     const asked: Asked = {
@@ -264,11 +214,7 @@ export class FakeGossip implements Gossip {
     return { acks, responses: asked.responses }
   }
 
-  onQuery(listener: (query: IncomingQuery) => void): () => void {
-    return this.queries.add(listener)
-  }
-
-  async respond(id: number, payload: Uint8Array): Promise<void> {
+  override async respond(id: number, payload: Uint8Array): Promise<void> {
     const asked = this.#cluster.asked.get(id)
     if (asked === undefined || asked.isOver) throw fail('bad-request', { reason: 'the query is over' })
     if (asked.answered.has(this.name)) throw fail('bad-request', { reason: 'it was answered already' })
@@ -277,29 +223,7 @@ export class FakeGossip implements Gossip {
     asked.onReply({ type: 'response', from: this.name, payload })
   }
 
-  async state(node: string): Promise<ReadonlyMap<string, Uint8Array>> {
-    return this.#cluster.nodes.get(node)?.ownState() ?? new Map()
-  }
-
-  async setState(key: string, value: Uint8Array): Promise<void> {
-    this.#state.set(key, value)
-    this.#states.call({ node: this.name, key, value, generation: 1, version: 1 })
-  }
-
-  async removeState(key: string): Promise<void> {
-    this.#state.delete(key)
-    this.#states.call({ node: this.name, key, value: undefined, generation: 1, version: 2 })
-  }
-
-  onState(listener: (change: StateChange) => void): () => void {
-    return this.#states.add(listener)
-  }
-
-  ownState(): ReadonlyMap<string, Uint8Array> {
-    return new Map(this.#state)
-  }
-
-  async keys(operation: 'install' | 'use' | 'remove' | 'list', key?: Uint8Array): Promise<KeyReport> {
+  override async keys(operation: 'install' | 'use' | 'remove' | 'list', key?: Uint8Array): Promise<KeyReport> {
     const { keys } = this.#cluster
     if (keys === undefined) throw fail('bad-request', { reason: 'gossip is not encrypted' })
     const text = Buffer.from(key ?? []).toString('base64')
@@ -325,36 +249,16 @@ export class FakeGossip implements Gossip {
     }
   }
 
-  async coordinate(name: string = this.name): Promise<Coordinate | undefined> {
-    const index = [...this.#cluster.nodes.keys()].indexOf(name)
-    if (index < 0) return undefined
-    // A node for each ms along one axis.
-    return { vector: [index / 1000, 0, 0, 0, 0, 0, 0, 0], height: 0, error: 0.1, adjustment: 0 }
+  override async coordinate(name: string = this.name): Promise<Coordinate | undefined> {
+    return this.#cluster.coordinates.get(name)
   }
 
-  doctor(): Promise<DoctorReport> {
-    return Promise.resolve({ node: this.#own().name, examined: [], skipped: 0, multicast: undefined })
-  }
-
-  async gossipStats(): Promise<Record<string, number>> {
+  override async gossipStats(): Promise<Record<string, number>> {
     return { 'serf.memberTime': 7, 'traffic.probes': 3 }
   }
 
   #own(): GossipMember {
     return this.#cluster.members.get(this.name) as GossipMember
-  }
-}
-
-function toMember({ name, address, port, status, isSuspect, tags, incarnation }: GossipMember): Member {
-  return {
-    name,
-    address,
-    gossipPort: port,
-    swarmPort: 0,
-    status: status === 'failed' ? 'dead' : status === 'left' ? 'left' : isSuspect ? 'suspect' : 'alive',
-    tags,
-    incarnation,
-    isSeed: tags['role'] === 'seed',
   }
 }
 
