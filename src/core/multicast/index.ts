@@ -6,8 +6,10 @@ export type * from './session-types.ts'
 export type * from './session-machine-types.ts'
 export { DATA_HEADER_BYTES } from './data-packet.ts'
 export { loadKernel, type Kernel } from './fec/load-kernel.ts'
-export { DEFAULT_RECEIVER_LIMITS, DEFAULT_SENDER_LIMITS } from './session-machine-types.ts'
 export { type Invitation, MAX_INVITATION_BYTES, decodeInvitation, encodeInvitation } from './invitation.ts'
+export { MulticastReceiver } from './multicast-receiver.ts'
+export { MulticastSender } from './multicast-sender.ts'
+export { DEFAULT_RECEIVER_LIMITS, DEFAULT_SENDER_LIMITS } from './session-machine-types.ts'
 export { MAX_APP_BYTES, MAX_NAME_BYTES } from './session-packets.ts'
 export {
   decodeBlock,
@@ -21,7 +23,6 @@ export {
   type PieceKind,
 } from './content-block.ts'
 export { BlockBuilder, MIN_BLOCK_BYTES } from './block-builder.ts'
-export {
   ContentAssembler,
   DEFAULT_ASSEMBLER_LIMITS,
   type AssembledContent,
@@ -31,7 +32,5 @@ export {
 } from './content-assembler.ts'
 export { decodeNeeds, encodeNeeds, MAX_NEEDS_BYTES, type HeldRanges } from './needs.ts'
 export { DEFAULT_SEND_PLAN_OPTIONS, SendPlan, type PlannedRun, type SendPlanOptions, type SendPlanStatus } from './send-plan.ts'
-export { MulticastReceiver } from './multicast-receiver.ts'
-export { MulticastSender } from './multicast-sender.ts'
 export { SessionRate, type RateStatus } from './rate-control.ts'
 export { DEFAULT_RATE_OPTIONS, type RateOptions } from './rate-options.ts'
