@@ -25,6 +25,7 @@ export {
   type PieceKind,
 } from './content-block.ts'
 export { BlockBuilder, MIN_BLOCK_BYTES } from './block-builder.ts'
+export {
   ContentAssembler,
   DEFAULT_ASSEMBLER_LIMITS,
   type AssembledContent,
@@ -34,3 +35,23 @@ export { BlockBuilder, MIN_BLOCK_BYTES } from './block-builder.ts'
 } from './content-assembler.ts'
 export { decodeNeeds, encodeNeeds, MAX_NEEDS_BYTES, type HeldRanges } from './needs.ts'
 export { DEFAULT_SEND_PLAN_OPTIONS, SendPlan, type PlannedRun, type SendPlanOptions, type SendPlanStatus } from './send-plan.ts'
+export { ethernetAddress, isAlwaysFlooded, pickGroup, wellKnownGroups, type GroupKind, type WellKnownGroups } from './addresses.ts'
+export { ImpairmentModel, parseImpairment, type ImpairmentOptions } from './impairment-model.ts'
+export { PLAIN_BEACONS, type BeaconCipher } from './reach/beacon.ts'
+export { ReachMachine } from './reach/reach-machine.ts'
+export {
+  REACH_LIMITS,
+  REACH_TIMES,
+  type LinkReport,
+  type MatrixEntry,
+  type PathState,
+  type PeerView,
+  type ReachEntry,
+  type ReachInput,
+  type ReachLimits,
+  type ReachLink,
+  type ReachOptions,
+  type ReachOutput,
+  type ReachPath,
+  type ReachTimes,
+} from './reach/reach-types.ts'
