@@ -25,7 +25,7 @@ export const DISCOVERY_OPTIONS = {
     group: 'Discovery',
     key: 'discovery-port',
     kind: 'port',
-    default: 7949,
+    default: 7950,
     min: 1,
     summary: 'UDP port of the beacons that discovery broadcasts',
     doc: 'The port that beacons go to and are heard at, the same on all agents of a cluster; several agents of one machine share it. Change it where a firewall or another program has it.',

@@ -465,6 +465,7 @@ export class GossipNode {
       state: state.stats(),
       tree: broadcast.stats(),
       traffic: this.#sockets.counters,
+      discovery: this.#discovery?.stats() ?? {},
     }))
       for (const [key, value] of Object.entries(counters)) if (typeof value === 'number') stats[`${part}.${key}`] = value
     return stats
