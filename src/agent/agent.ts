@@ -214,6 +214,7 @@ class RunningAgent implements Agent {
         reconnectTimeoutMs: config.reconnectTimeoutMs,
         tombstoneTimeoutMs: config.tombstoneTimeoutMs,
         discovery: discoveryOf(config),
+        multicast: config.multicast ? { port: config.multicastPort, ttl: config.multicastTtl } : undefined,
       },
       retryMinMs: JOIN_RETRY_MS,
       retryMaxMs: config.joinRetryMaxMs,

@@ -37,6 +37,7 @@ export type Group =
   | 'Gossip'
   | 'Store and destinations'
   | 'Swarm'
+  | 'Multicast'
   | 'Sources'
   | 'Deliveries'
   | 'Logs'

@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto'
 import { lookup } from 'node:dns/promises'
 import { GossipMachine, type GossipInput, type GossipOutput } from '../../core/gossip/gossip-machine.ts'
-import { POLYCAST_TAG } from '../../core/gossip/polycast-tag.ts'
+import { isPolycast, POLYCAST_TAG } from '../../core/gossip/polycast-tag.ts'
 import type { Framing } from '../../core/gossip/framing.ts'
 import { sameEndpoint } from '../../core/gossip/endpoint.ts'
 import { Keyring } from '../../core/gossip/keyring.ts'
@@ -23,13 +23,14 @@ import { Doctor, DOCTOR_QUERY, type AnsweredQuery } from './doctor.ts'
 import { GossipClock } from './gossip-clock.ts'
 import { GossipSockets } from './gossip-sockets.ts'
 import { ipBytes, ipText } from './ip-bytes.ts'
-import { Discovery } from '../multicast/discovery/discovery.ts'
-import { discoveryKey } from '../multicast/discovery/discovery-key.ts'
-import type { Discovered } from '../../core/multicast/discovery/membership-proof.ts'
+import type { Discovery } from '../multicast/discovery/discovery.ts'
+import { startDiscovery } from '../multicast/discovery/start-discovery.ts'
 import { readKeyFile, writeKeyFile } from './key-file.ts'
 import { memberOf } from './gossip-member.ts'
 import { SenderTable } from './sender-table.ts'
 import { nextGeneration, SnapshotFile } from './snapshot-file.ts'
+import { withMulticast } from '../multicast/reach/doctor-report.ts'
+import { ReachService } from '../multicast/reach/reach-service.ts'
 import type { FromGossipWorker, GossipMethod, GossipMethods, GossipWorkerOptions, JoinOutcome } from './worker-protocol.ts'
 import type { EventReport } from './gossip.ts'
 
@@ -71,6 +72,7 @@ export class GossipNode {
   #claimant = ''
   #unreadableLines = 0
   #unreadableSecond = 0
+  #reach: ReachService | undefined
   readonly #senders: SenderTable = new SenderTable()
   readonly #doctor: Doctor
   #discovery: Discovery | undefined
@@ -153,38 +155,35 @@ export class GossipNode {
     const rejoin = this.#machine.serf.rejoinEndpoints().map((endpoint) => textOf(endpoint))
     this.#post({ type: 'ready', port, self: this.#member(this.#machine.serf.self()), rejoin })
     this.#settle()
-    this.#discover(port)
-  }
-
-  /** Looks for other agents of the cluster on the networks of this machine. */
-  #discover(gossipPort: number): void {
-    const { discovery: settings, name, bind, label } = this.#options
-    if (settings === undefined) return
-    this.#discovery = new Discovery({
-      settings,
-      identity: {
-        cluster: label === '' ? settings.cluster : `${settings.cluster}/${label}`,
-        key: this.#keyring === undefined ? undefined : discoveryKey(this.#keyring),
-      },
-      node: name,
-      bind,
-      gossipPort,
+    this.#discovery = startDiscovery(this.#options, {
+      serf: this.#machine.serf,
+      keyring: this.#keyring,
       clock: this.#clock,
-      isMember: (found) => this.#isMember(found),
-      memberCount: () => {
-        const { members, failed, left } = this.#running.serf.stats()
-        return members - failed - left
-      },
+      gossipPort: port,
       join: (endpoint) => this.#exchange(endpoint),
       log: (level, message, fields) => this.#log(level, message, fields),
     })
-    this.#discovery.start()
+    this.#startReach()
   }
 
-  #isMember({ node, endpoints }: Discovered): boolean {
-    const { serf } = this.#running
-    if (serf.member(node)?.status === 'alive') return true
-    return endpoints.some((endpoint) => serf.members().some((member) => member.status === 'alive' && sameEndpoint(member, endpoint)))
+  #startReach(): void {
+    const { multicast, name, label, bind } = this.#options
+    if (multicast === undefined) return
+    this.#reach = new ReachService({
+      ...multicast,
+      name,
+      cluster: label,
+      bind,
+      keyring: this.#keyring,
+      members: () =>
+        this.#running.serf
+          .members()
+          .filter((member) => member.status === 'alive' && member.name !== name && isPolycast(member))
+          .map((member) => ({ name: member.name, address: ipText(member.address) })),
+      onTable: (entries) => this.#post({ type: 'reach', entries }),
+      log: (level, message, fields) => this.#log(level, message, fields),
+    })
+    void this.#reach.start()
   }
 
   #generation(): number {
@@ -237,7 +236,9 @@ export class GossipNode {
     removeState: ({ key }) => this.#handle({ type: 'remove-state', key }),
     ringKeys: () => this.#keyring?.keys ?? [],
     coordinate: ({ name }) => this.#running.serf.coordinate(name),
-    doctor: ({ target }) => this.#doctor.examine(target),
+    reachWanted: () => this.#reach?.wanted(),
+    doctor: async ({ target }) =>
+      withMulticast(await this.#doctor.examine(target), target === undefined ? this.#reach?.observe() : undefined),
     stats: () => this.#stats(),
     close: () => this.#close(),
   }
@@ -287,6 +288,7 @@ export class GossipNode {
       case 'refuse':
         return this.#sockets.carryOut(output)
       case 'member':
+        this.#reach?.membersChanged()
         return this.#post({
           type: 'member',
           event: { change: output.change, member: this.#member(output.member), verdict: this.#verdict(output.verdict) },
@@ -466,6 +468,7 @@ export class GossipNode {
       tree: broadcast.stats(),
       traffic: this.#sockets.counters,
       discovery: this.#discovery?.stats() ?? {},
+      reach: this.#reach?.stats() ?? {},
     }))
       for (const [key, value] of Object.entries(counters)) if (typeof value === 'number') stats[`${part}.${key}`] = value
     return stats
@@ -474,6 +477,7 @@ export class GossipNode {
   async #close(): Promise<void> {
     clearTimeout(this.#timer)
     this.#discovery?.close()
+    await this.#reach?.close()
     this.#machine = undefined
     this.#snapshot?.close()
     await this.#sockets.close()

@@ -1,4 +1,4 @@
-/** Multicast as a library: see docs/specs/07-multicast.md and 09-discovery.md. */
+/** `polycast/multicast`: what one send that reaches a whole LAN is made of. */
 export {
   DiscoveryBeacon,
   type DiscoveryBeaconInput,
@@ -20,3 +20,23 @@ export { MDNS_PORT, MdnsResponder, type MdnsPeer } from './discovery/mdns-respon
 export type { ResponderInput, ResponderOptions, ResponderOutput } from './discovery/mdns-responder.ts'
 export * from './discovery/membership-proof.ts'
 export type { Offer, OfferedService } from './discovery/service-records.ts'
+export { ethernetAddress, isAlwaysFlooded, pickGroup, wellKnownGroups, type GroupKind, type WellKnownGroups } from './addresses.ts'
+export { ImpairmentModel, parseImpairment, type ImpairmentOptions } from './impairment-model.ts'
+export { PLAIN_BEACONS, type BeaconCipher } from './reach/beacon.ts'
+export { ReachMachine } from './reach/reach-machine.ts'
+export {
+  REACH_LIMITS,
+  REACH_TIMES,
+  type LinkReport,
+  type MatrixEntry,
+  type PathState,
+  type PeerView,
+  type ReachEntry,
+  type ReachInput,
+  type ReachLimits,
+  type ReachLink,
+  type ReachOptions,
+  type ReachOutput,
+  type ReachPath,
+  type ReachTimes,
+} from './reach/reach-types.ts'
