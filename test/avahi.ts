@@ -64,7 +64,7 @@ export class Avahi {
     avahi.#spawn(t, 'dbus-daemon', [`--config-file=${path.join(folder, 'bus.conf')}`, '--nofork', '--nopidfile'])
     await until('a message bus', () => existsSync(socket))
     const run = `mkdir -p /run/avahi-daemon && mount -t tmpfs none /run/avahi-daemon && exec avahi-daemon --no-drop-root --no-chroot --no-rlimits -f '${folder}/avahi.conf'`
-    const [command = '', ...args] = [...launcher, 'unshare', '--mount', 'sh', '-c', run]
+    const [command, ...args] = [...launcher, 'unshare', '--mount', 'sh', '-c', run]
     avahi.#spawn(t, command, args)
     await until('avahi has a name', () => avahi.log.some((line) => line.includes('Server startup complete')))
     return avahi

@@ -6,9 +6,9 @@ export const DISCOVERY_OPTIONS = {
     group: 'Discovery',
     key: 'discovery',
     kind: 'boolean',
-    default: true,
+    default: { computed: 'true unless bind is a loopback address' },
     summary: 'find and join agents of the same cluster on the networks of this machine',
-    doc: 'Announces this node on the networks that it is on, by DNS-SD (multicast to port 5353, so that avahi-browse and the like see it as _polycast._tcp) and by broadcast beacons where multicast is filtered, looks for others, and joins those that have the same cluster and the same keys of gossip. Two clusters of one name that were started apart become one by it. It does nothing while bind is a loopback address. Turn it off where nodes are to meet by join alone, or where two clusters of one name and key share a network and are to stay apart.',
+    doc: 'Announces this node on the networks that it is on, by DNS-SD (multicast to port 5353, so that avahi-browse and the like see it as _polycast._tcp) and by broadcast beacons where multicast is filtered, looks for others, and joins those that have the same cluster and the same keys of gossip. Two clusters of one name that were started apart become one by it. It does nothing while bind is a loopback address, whatever it is set to. Turn it off where nodes are to meet by join alone, or where two clusters of one name and key share a network and are to stay apart.',
   },
   cluster: {
     group: 'Discovery',

@@ -21,9 +21,8 @@ import { aesGcm, randomNonce } from './cipher.ts'
 import { Doctor, DOCTOR_QUERY, type AnsweredQuery } from './doctor.ts'
 import { GossipClock } from './gossip-clock.ts'
 import { GossipSockets } from './gossip-sockets.ts'
-import { Discovery } from '../multicast/discovery/discovery.ts'
-import { discoveryKey } from '../multicast/discovery/discovery-key.ts'
-import type { Discovered } from '../../core/multicast/discovery/membership-proof.ts'
+import type { Discovery } from '../multicast/discovery/discovery.ts'
+import { startDiscovery } from '../multicast/discovery/start-discovery.ts'
 import { ipBytes, ipText } from './ip-bytes.ts'
 import { endpointsOf, Joins, textOf } from './joins.ts'
 import { readKeyFile, writeKeyFile } from './key-file.ts'
@@ -151,17 +150,25 @@ export class GossipNode {
     const rejoin = machine.serf.rejoinEndpoints().map((endpoint) => textOf(endpoint))
     this.#post({ type: 'ready', port, self: this.#member(machine.serf.self()), rejoin })
     this.#driver.start()
-    this.#startReach()
-    this.#discover(port)
+    const cluster = this.#cluster()
+    this.#discovery = startDiscovery(this.#options, cluster, {
+      serf: machine.serf,
+      keyring: this.#keyring,
+      clock: this.#clock,
+      gossipPort: port,
+      join: (endpoint) => this.#joins.joinEndpoint(endpoint),
+      log: (level, message, fields) => this.#log(level, message, fields),
+    })
+    this.#startReach(cluster)
   }
 
-  #startReach(): void {
+  #startReach(cluster: string): void {
     const { multicast, name, bind } = this.#options
     if (multicast === undefined) return
     this.#reach = new ReachService({
       ...multicast,
       name,
-      cluster: this.#cluster(),
+      cluster,
       bind,
       keyring: this.#keyring,
       members: () =>
@@ -175,41 +182,10 @@ export class GossipNode {
     void this.#reach.start()
   }
 
-  /** Looks for other agents of the cluster on the networks of this machine. */
-  #discover(gossipPort: number): void {
-    const { discovery: settings, name, bind } = this.#options
-    if (settings === undefined) return
-    this.#discovery = new Discovery({
-      settings,
-      identity: {
-        cluster: this.#cluster(),
-        key: this.#keyring === undefined ? undefined : discoveryKey(this.#keyring),
-      },
-      node: name,
-      bind,
-      gossipPort,
-      clock: this.#clock,
-      isMember: (found) => this.#isMember(found),
-      memberCount: () => {
-        const { members, failed, left } = this.#running.serf.stats()
-        return members - failed - left
-      },
-      join: (endpoint) => this.#joins.joinEndpoint(endpoint),
-      log: (level, message, fields) => this.#log(level, message, fields),
-    })
-    this.#discovery.start()
-  }
-
   /** What tells this cluster's packets from those of others on the same network. */
   #cluster(): string {
     const { cluster, label } = this.#options
     return label === '' ? cluster : `${cluster}/${label}`
-  }
-
-  #isMember({ node, endpoints }: Discovered): boolean {
-    const { serf } = this.#running
-    if (serf.member(node)?.status === 'alive') return true
-    return endpoints.some((endpoint) => serf.members().some((member) => member.status === 'alive' && sameEndpoint(member, endpoint)))
   }
 
   #generation(): number {
@@ -434,6 +410,7 @@ export class GossipNode {
       state: state.stats(),
       tree: broadcast.stats(),
       traffic: this.#sockets.counters,
+      discovery: this.#discovery?.stats() ?? {},
       reach: this.#reach?.stats() ?? {},
     }))
       for (const [key, value] of Object.entries(counters)) if (typeof value === 'number') stats[`${part}.${key}`] = value

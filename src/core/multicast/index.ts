@@ -23,18 +23,8 @@ export { ImpairmentModel, parseImpairment, type ImpairmentOptions } from './impa
 export { PLAIN_BEACONS, type BeaconCipher } from './reach/beacon.ts'
 export { ReachMachine } from './reach/reach-machine.ts'
 export { REACH_LIMITS, REACH_TIMES, type LinkReport, type MatrixEntry, type PathState, type PeerView, type ReachEntry, type ReachInput, type ReachLimits, type ReachLink, type ReachOptions, type ReachOutput, type ReachPath, type ReachTimes } from './reach/reach-types.ts'
-export {
-  DiscoveryBeacon,
-  type DiscoveryBeaconInput,
-  type DiscoveryBeaconOptions,
-  type DiscoveryBeaconOutput,
-} from './discovery/discovery-beacon.ts'
-export {
-  decodeDiscoveryBeacon,
-  encodeDiscoveryBeacon,
-  MAX_DISCOVERY_BEACON_BYTES,
-  type DiscoveryBeaconContent,
-} from './discovery/discovery-beacon-codec.ts'
+export { DiscoveryBeacon, type DiscoveryBeaconInput, type DiscoveryBeaconOptions, type DiscoveryBeaconOutput } from './discovery/discovery-beacon.ts'
+export { decodeDiscoveryBeacon, encodeDiscoveryBeacon, MAX_DISCOVERY_BEACON_BYTES, type DiscoveryBeaconContent } from './discovery/discovery-beacon-codec.ts'
 export { decodeDnsMessage, encodeDnsMessage } from './discovery/dns-codec.ts'
 export * from './discovery/dns-message.ts'
 export * from './discovery/join-candidates.ts'

@@ -57,6 +57,7 @@ export class Discovery {
   readonly #random: Random = new Random(randomBytes(16).toString('hex'))
   readonly #id: Uint8Array = new Uint8Array(randomBytes(8))
   readonly #links: Map<string, NetworkLink> = new Map()
+  readonly #machine: JoinCandidates
   readonly #candidates: Driven<CandidateInput, CandidateOutput>
   /** Nodes by the instance that named them. */
   readonly #nodes: Map<string, string> = new Map()
@@ -68,14 +69,27 @@ export class Discovery {
   constructor(options: DiscoveryOptions) {
     this.#options = options
     const { clock, isMember, memberCount } = options
-    const machine = new JoinCandidates({ random: this.#random.fork('candidates'), isMember, memberCount })
-    this.#candidates = new Driven(machine, clock, (output) => void this.#join(output))
+    this.#machine = new JoinCandidates({ random: this.#random.fork('candidates'), isMember, memberCount })
+    this.#candidates = new Driven(this.#machine, clock, (output) => void this.#join(output))
   }
 
   start(): void {
     this.#reconcile(listInterfaces())
     this.#unwatch = watchInterfaces({ pollMs: POLL_MS }, ({ all }) => this.#reconcile(all))
     if (this.#options.settings.isOn) void this.#hearEverybody()
+  }
+
+  /** What it has and has left out, of all links together. */
+  stats(): Record<string, number> {
+    const stats: Record<string, number> = {
+      links: this.#links.size,
+      candidates: this.#machine.size,
+      droppedCandidates: this.#machine.dropped,
+    }
+    for (const link of this.#links.values()) {
+      for (const [key, value] of Object.entries(link.stats())) stats[key] = (stats[key] ?? 0) + value
+    }
+    return stats
   }
 
   /** The keys of gossip are others now, and so are the proofs. */
@@ -238,9 +252,9 @@ export class Discovery {
     this.#options.log('info', message, fields)
   }
 
-  async #join({ node, by, endpoint }: CandidateOutput): Promise<void> {
+  async #join({ node, by, endpoint, attempt }: CandidateOutput): Promise<void> {
     const fields = { agent: node, by, address: formatAddress(ipText(endpoint.address), endpoint.port) }
-    this.#options.log('info', 'an agent was discovered on the network; joining it', fields)
+    this.#options.log(attempt === 1 ? 'info' : 'debug', 'an agent was discovered on the network; joining it', fields)
     const reason = await this.#options.join(endpoint)
     if (reason !== undefined) this.#options.log('debug', 'an agent that was discovered does not answer', { ...fields, reason })
     this.#candidates.feed({ type: 'outcome', node, isJoined: reason === undefined })

@@ -62,6 +62,7 @@ export class NetworkLink {
   /** Undefined until their sockets are open: what they say before is lost. */
   #machine: MdnsLink | undefined
   #mdns: Driven<MdnsLinkInput, MdnsLinkOutput> | undefined
+  #beaconMachine: DiscoveryBeacon | undefined
   #beacon: Driven<DiscoveryBeaconInput, DiscoveryBeaconOutput> | undefined
   #group: GroupSocket | undefined
   #own: LinkSocket | undefined
@@ -82,6 +83,14 @@ export class NetworkLink {
   /** Everything that it says on this link. */
   get records(): readonly DnsRecord[] {
     return this.#machine?.records ?? []
+  }
+
+  stats(): Record<string, number> {
+    const beacon = this.#beaconMachine?.counters
+    return {
+      ...this.#machine?.stats(),
+      ...(beacon === undefined ? {} : { beaconsSent: beacon.sent, beaconsHeard: beacon.heard, droppedBeacons: beacon.dropped }),
+    }
   }
 
   offer(offer: Offer): void {
@@ -113,8 +122,8 @@ export class NetworkLink {
     if (beacon === undefined || address === undefined || via.broadcast === undefined) return
     const { identity, node, id, isMember, gossipPort } = beacon
     const endpoint = { address, port: gossipPort }
-    const machine = new DiscoveryBeacon({ identity, node, id, endpoint, isMember, random: random.fork('beacon') }, clock.now())
-    this.#beacon = new Driven(machine, clock, (output) => {
+    this.#beaconMachine = new DiscoveryBeacon({ identity, node, id, endpoint, isMember, random: random.fork('beacon') }, clock.now())
+    this.#beacon = new Driven(this.#beaconMachine, clock, (output) => {
       if (output.type !== 'send') return this.#options.onBeacon(output)
       this.#own?.broadcast(output.bytes, beacon.port)
       // Those whose netmask is another one hear this alone.

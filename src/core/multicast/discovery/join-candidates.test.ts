@@ -51,8 +51,8 @@ test('somebody who was found and is no member is joined, once, and then left alo
   bench.found(nodeAt(1))
   bench.runTo(120_000)
   assert.deepEqual(
-    bench.joins.map(({ node, by }) => [node, by]),
-    [['n1', 'dns-sd']],
+    bench.joins.map(({ node, by, attempt }) => [node, by, attempt]),
+    [['n1', 'dns-sd', 1]],
   )
   assert.equal(bench.candidates.size, 0)
 })

@@ -31,6 +31,8 @@ export type CandidateOutput = {
   readonly node: string
   readonly by: DiscoveredBy
   readonly endpoint: DiscoveredEndpoint
+  /** From 1. */
+  readonly attempt: number
 }
 
 const MAX_CANDIDATES = 1024
@@ -151,7 +153,7 @@ export class JoinCandidates {
     candidate.isInFlight = true
     this.#inFlight++
     this.#nextJoinAt = now + JOIN_INTERVAL_MS
-    this.#outputs.push({ type: 'join', node: candidate.node, by: candidate.by, endpoint })
+    this.#outputs.push({ type: 'join', node: candidate.node, by: candidate.by, endpoint, attempt: candidate.attempts })
   }
 }
 

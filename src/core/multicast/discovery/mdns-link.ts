@@ -53,7 +53,7 @@ export type MdnsLinkOutput =
 const MAX_ECHOES = 32
 
 export class MdnsLink {
-  readonly counters = { unreadable: 0 }
+  #unreadable = 0
   readonly #responder: MdnsResponder
   readonly #browsers: readonly { readonly browser: MdnsBrowser; readonly type: string; readonly isLegacy: boolean }[]
   #echoes: Uint8Array[] = []
@@ -71,6 +71,16 @@ export class MdnsLink {
   /** Everything that it says on this link. */
   get records(): readonly DnsRecord[] {
     return this.#responder.records
+  }
+
+  /** What it holds, and what it left out by its limits. */
+  stats(): Record<string, number> {
+    const stats = { records: 0, droppedRecords: 0, droppedAnswers: this.#responder.droppedAnswers, unreadable: this.#unreadable }
+    for (const { browser } of this.#browsers) {
+      stats.records += browser.counters.records
+      stats.droppedRecords += browser.counters.dropped
+    }
+    return stats
   }
 
   handle(input: MdnsLinkInput, now: number): void {
@@ -122,7 +132,7 @@ export class MdnsLink {
   #decode(bytes: Uint8Array): DnsMessage | undefined {
     const message = decodeDnsMessage(bytes)
     if (!isWireError(message)) return message
-    this.counters.unreadable++
+    this.#unreadable++
     return undefined
   }
 
