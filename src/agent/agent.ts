@@ -11,8 +11,9 @@ import { systemClock } from './clock.ts'
 import type { AgentConfig } from './config/options.ts'
 import { startDataPlane } from './data-plane/client.ts'
 import type { AgentDataPlane } from './data-plane/client.ts'
-import type { DataPlane, ReachedNode } from './data-plane/data-plane.ts'
+import type { DataPlane } from './data-plane/data-plane.ts'
 import { Deliveries } from './deliveries/deliveries.ts'
+import type { MulticastReach } from './deliveries/outbound.ts'
 import { asPolycastError } from './errors.ts'
 import type { PolycastError } from './errors.ts'
 import { GossipClient } from './gossip/client.ts'
@@ -29,6 +30,7 @@ import { createMetrics } from './metrics.ts'
 import type { LogRing } from './serf-rpc/log-tap.ts'
 import type { SerfRpcServer } from './serf-rpc/server.ts'
 import type { Metrics } from './metrics.ts'
+import { ReachRelay } from './multicast/reach-relay.ts'
 
 /** What a node is started with. */
 export interface AgentOptions {
@@ -53,9 +55,6 @@ export interface Agent {
 
 /** How long the start waits for the agents to join, so that a node that is ready knows the members; it goes on joining afterwards. */
 const JOIN_WAIT_MS = 200
-/** Of sessions that carry contents. */
-const MULTICAST_PORT = 7422
-const MULTICAST_TTL = 1
 /** The first pause after a failed attempt to join, ms. */
 const JOIN_RETRY_MS = 500
 
@@ -81,8 +80,7 @@ class RunningAgent implements Agent {
   #handlers: EventHandlers | undefined
   #serfRpc: SerfRpcServer | undefined
   #http: HttpServer | undefined
-  /** Names of the nodes that multicast reaches from here. */
-  #reached: ReadonlySet<string> = new Set()
+  #reachRelay: ReachRelay | undefined
   #readiness: Readiness = { status: 'not-ready', reason: 'it is starting' }
   #stopping: Promise<void> | undefined
 
@@ -116,11 +114,13 @@ class RunningAgent implements Agent {
     const { config } = this.#options
     const dataPlane = await this.#startDataPlane()
     const gossip = this.#createGossip(dataPlane)
-    const deliveries = await this.#openDeliveries(dataPlane, gossip)
+    const relay = this.#createReachRelay(dataPlane, gossip)
+    const deliveries = await this.#openDeliveries(dataPlane, gossip, relay)
     this.#http = await this.#startHttp(dataPlane, gossip, deliveries)
     // Before there is anything to hear, so that nothing is missed.
     this.#startHandlers(gossip)
     await gossip.start()
+    if (this.#options.config.multicast) relay.start()
     await deliveries.start()
     await this.#startSerfRpc(gossip)
     this.#readiness = { status: 'ready' }
@@ -144,6 +144,7 @@ class RunningAgent implements Agent {
       ['Serf RPC', () => this.#serfRpc?.close()],
       ['deliveries', () => this.#deliveries?.close()],
       ['HTTP API', () => this.#http?.close()],
+      ['multicast', () => Promise.resolve(this.#reachRelay?.close())],
       ['gossip', () => this.#gossip?.leave()],
       ['data plane', () => this.#dataPlane?.close()],
     ]
@@ -182,14 +183,14 @@ class RunningAgent implements Agent {
         downloadRateBytesPerSec: config.downloadRateBytesPerSec,
         dialTimeoutMs: config.dialTimeoutMs,
         multicast: {
-          isOn: true,
+          isOn: config.multicast,
           minReceivers: config.multicastMinReceivers,
           minBytes: config.multicastMinBytes,
           mode: config.multicastMode,
           rateBytesPerSec: config.multicastRateBytesPerSec,
           datagramBytes: config.multicastDatagramBytes,
-          port: MULTICAST_PORT,
-          ttl: MULTICAST_TTL,
+          port: config.multicastPort,
+          ttl: config.multicastTtl,
         },
         source: {
           connectTimeoutMs: config.sourceConnectTimeoutMs,
@@ -208,10 +209,18 @@ class RunningAgent implements Agent {
     return this.#dataPlane
   }
 
-  /** Who is reached by multicast has changed. */
-  #setReached(dataPlane: AgentDataPlane, reached: readonly ReachedNode[], keys: readonly Uint8Array[]): void {
-    this.#reached = new Set(reached.map(({ name }) => name))
-    dataPlane.setMulticast(reached, keys)
+  /** What gossip knows of multicast goes to those who use it. */
+  #createReachRelay(dataPlane: AgentDataPlane, gossip: GossipClient): ReachRelay {
+    const { config } = this.#options
+    const log = this.#log('data-plane')
+    this.#reachRelay = new ReachRelay({
+      minReceivers: config.multicastMinReceivers,
+      gossip,
+      isEncrypted: config.encryptKeyFile !== '',
+      tell: (reached, keys) => dataPlane.setMulticast(reached, keys),
+      log: (level, message, fields) => log[level](fields, message),
+    })
+    return this.#reachRelay
   }
 
   #createGossip(dataPlane: DataPlane): GossipClient {
@@ -234,6 +243,7 @@ class RunningAgent implements Agent {
         generationFile: file('generation'),
         reconnectTimeoutMs: config.reconnectTimeoutMs,
         tombstoneTimeoutMs: config.tombstoneTimeoutMs,
+        multicast: config.multicast ? { port: config.multicastPort, ttl: config.multicastTtl } : undefined,
       },
       retryMinMs: JOIN_RETRY_MS,
       retryMaxMs: config.joinRetryMaxMs,
@@ -257,7 +267,7 @@ class RunningAgent implements Agent {
     return gossip
   }
 
-  async #openDeliveries(dataPlane: DataPlane, membership: GossipClient): Promise<Deliveries> {
+  async #openDeliveries(dataPlane: DataPlane, membership: GossipClient, multicast: MulticastReach): Promise<Deliveries> {
     const { config } = this.#options
     this.#deliveries = await Deliveries.open({
       dataDirectory: config.dataDirectory,
@@ -268,7 +278,7 @@ class RunningAgent implements Agent {
       timeoutMs: config.deliveryTimeoutMs,
       callTimeoutMs: config.callTimeoutMs,
       allowHardLinks: config.allowHardLinks,
-      multicast: { minReceivers: config.multicastMinReceivers, isReached: (member) => this.#reached.has(member) },
+      multicast,
       observer: {
         receipt: ({ status, error }) => {
           this.#metrics.receipts.inc({ result: status === 'done' ? 'done' : (error?.code ?? status) })

@@ -118,7 +118,7 @@ export class ContentMulticast {
       isDone: () => host.isDone(),
       isLacking: () => host.have().count < view.knownChunks,
       needs: () => this.#needs(),
-      hold: (isOn) => host.handle({ type: 'hold', isOn }),
+      hold: (fromChunk) => host.handle({ type: 'hold', fromChunk }),
       acceptManifest: (part) => {
         // What is wrong with it is no neighbour's fault: the swarm brings the right one.
         view.acceptManifest(part)
@@ -165,7 +165,6 @@ export class ContentMulticast {
           },
           {
             blockBytes,
-            minReceivers: settings.minReceivers,
             handedOut: (firstChunk, count) => this.#host.handle({ type: 'handed-out', firstChunk, count }),
           },
         ),

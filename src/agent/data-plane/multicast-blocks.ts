@@ -18,8 +18,6 @@ export interface NextBlock {
 
 /** Blocks of a session for the receivers that have joined it. */
 export interface BlockSource {
-  /** So much was sent that who joins now gets the rest sooner by the swarm. */
-  readonly isLate: boolean
   /** A receiver said what it has. */
   joined(name: string, app: Uint8Array): void
   left(name: string): void
@@ -40,11 +38,11 @@ export interface BlockContent {
 
 /** How long a little that came of a slow source waits for more, ms. */
 const FLUSH_MS = 8
-/** The share of the known chunks that were sent from which on who joins is late. */
-const LATE_SHARE = 0.05
 /** Chunks that are looked at for one block. */
 const MAX_RUN_CHUNKS = 1024
-/** What is handed out once is repaired by the session: who comes late gets it again when several lack it. */
+/** Nothing is sent again for those who came late: the swarm brings it to them at the same time as the session brings the rest. */
+const NEVER_AGAIN = 2 ** 31
+/** What a receiver says that has nothing. */
 const NOTHING = new Uint8Array([0, 0])
 
 export class ContentBlocks implements BlockSource {
@@ -65,19 +63,14 @@ export class ContentBlocks implements BlockSource {
     content: BlockContent,
     options: {
       readonly blockBytes: number
-      readonly minReceivers: number
       readonly handedOut: (firstChunk: number, count: number) => void
     },
   ) {
     this.#content = content
     this.#blockBytes = options.blockBytes
     this.#builder = new BlockBuilder(options.blockBytes)
-    this.#plan = new SendPlan({ minLateReceivers: options.minReceivers })
+    this.#plan = new SendPlan({ minLateReceivers: NEVER_AGAIN })
     this.#handedOut = options.handedOut
-  }
-
-  get isLate(): boolean {
-    return this.#plan.status().handedOut > LATE_SHARE * this.#content.view.knownChunks
   }
 
   joined(name: string, app: Uint8Array): void {

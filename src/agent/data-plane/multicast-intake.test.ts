@@ -5,7 +5,7 @@ import { BlockBuilder } from '../../core/multicast/block-builder.ts'
 import { encodeInvitation, type Invitation } from '../../core/multicast/invitation.ts'
 import { keyIdOf } from '../multicast/session/cipher.ts'
 import { FakeSessions, FakeTime, type FakeReceiver } from './fake-sessions.ts'
-import { LATE, MulticastIntake } from './multicast-intake.ts'
+import { MulticastIntake } from './multicast-intake.ts'
 
 const CHUNK_BYTES = 1000
 const KEY = new Uint8Array(32).fill(7)
@@ -40,7 +40,7 @@ function bed(keys: readonly Uint8Array[] = [KEY]): Bed {
     isDone: () => content.isDone,
     isLacking: () => content.have.size < content.knownChunks,
     needs: () => Promise.resolve(Uint8Array.of(0, 0)),
-    hold: (isOn) => told.push(isOn ? 'hold' : 'go on'),
+    hold: (fromChunk) => told.push(fromChunk === Infinity ? 'go on' : fromChunk === 0 ? 'hold' : `hold from ${fromChunk}`),
     acceptManifest: ({ kind }) => told.push(`manifest ${kind}`),
     bring: (firstChunk, count, payload) => {
       told.push(`chunks ${firstChunk}+${count} ${payload[0]}`)
@@ -65,7 +65,7 @@ function invitation(what: Partial<Invitation> = {}): Uint8Array {
     invited: 2,
     salt: new Uint8Array(16),
     keyId: keyIdOf(KEY),
-    app: Uint8Array.of(0),
+    app: new Uint8Array(0),
     ...what,
   })
 }
@@ -148,12 +148,16 @@ void test('a session that brings nothing that is missing holds nothing up, until
   assert.deepEqual(told, ['hold', 'go on', 'hold', 'chunks 0+1 0'])
 })
 
-void test('who is invited late takes from both, and nothing is held', async () => {
-  const { intake, told, receiver } = bed()
-  intake.invited(invitation({ app: Uint8Array.of(LATE) }))
+void test('who comes late leaves to the swarm what was sent before, and nothing else', async () => {
+  const { intake, told, receiver, time } = bed()
+  intake.invited(invitation())
   await settle()
+  receiver().say({ type: 'welcomed', firstBlock: 5 })
+  receiver().say({ type: 'received', block: 6, payload: blockOf(3) })
   receiver().say({ type: 'received', block: 5, payload: blockOf(2) })
-  assert.deepEqual(told, ['chunks 2+1 2'])
+  assert.deepEqual(told, ['hold', 'chunks 3+1 3', 'hold from 2', 'chunks 2+1 2'])
+  time.pass(3000)
+  assert.deepEqual(told.at(-1), 'go on')
 })
 
 void test('chunks wait for the manifest, and those that are here are passed over', async () => {

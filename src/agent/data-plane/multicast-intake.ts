@@ -10,6 +10,7 @@
  * origin (`multicast-origin.ts`), how datagrams come by the session's machine (core/multicast).
  */
 import { ContentAssembler, type AssemblerOutput } from '../../core/multicast/content-assembler.ts'
+import { decodeBlock } from '../../core/multicast/content-block.ts'
 import { decodeInvitation } from '../../core/multicast/invitation.ts'
 import type { ManifestPart } from '../../core/swarm/frames.ts'
 import { isWireError } from '../../core/wire/wire-error.ts'
@@ -36,7 +37,8 @@ export interface IntakeHost {
   isLacking(): boolean
   /** What is lacking, for the origin; once this node's disk was searched, as far as that can be waited for. */
   needs(): Promise<Uint8Array>
-  hold(isOn: boolean): void
+  /** Missing chunks come by multicast from this one on; Infinity: none do. */
+  hold(fromChunk: number): void
   acceptManifest(part: ManifestPart): void
   /** Takes chunks that are known and missing, unverified. */
   bring(firstChunk: number, count: number, payload: Uint8Array): void
@@ -49,9 +51,6 @@ export interface IntakeHost {
 /** Known chunks are missing and none comes: after this long the swarm goes on, although the session lives, ms. */
 const STALLED_MS = 2500
 const LOOK_MS = 250
-
-/** The first byte of what an invitation says besides: much was sent before, and comes by the swarm at the same time. */
-export const LATE = 1
 
 /** What multicast has brought to one content here. */
 export interface IntakeFigures {
@@ -66,8 +65,10 @@ interface Joined {
   readonly sessionId: string
   readonly startedAt: number
   readonly bytesBefore: number
-  /** Nothing is asked of others while it brings chunks. */
-  readonly isHolding: boolean
+  /** Blocks before this one were sent before this node came; what is in them comes by the swarm. */
+  firstBlock: number
+  /** The first chunk that comes by the session, as far as can be told: blocks mostly have chunks in order. */
+  firstChunk: number
   readonly assembler: ContentAssembler
   handle: ReceiverHandle | undefined
 }
@@ -76,7 +77,7 @@ interface Joined {
 export class MulticastIntake {
   readonly #host: IntakeHost
   #joined: Joined | undefined
-  #isHolding = false
+  #heldFrom = Infinity
   #endWaiting: (() => void) | undefined
   #endLooking: (() => void) | undefined
   #progressAt = 0
@@ -90,18 +91,18 @@ export class MulticastIntake {
 
   /** Whether a session is joined or waited for. */
   get isActive(): boolean {
-    return this.#joined !== undefined || this.#isHolding
+    return this.#joined !== undefined || this.#heldFrom < Infinity
   }
 
   /** An invitation is on its way: nothing is asked of others for so long. */
   expect(waitMs: number): void {
     if (this.#isEnded || this.#joined !== undefined || this.#host.isDone()) return
     this.#host.sessions.prepare()
-    this.#hold(true)
+    this.#hold(0)
     this.#endWaiting?.()
     this.#endWaiting = this.#host.after(waitMs, () => {
       this.#endWaiting = undefined
-      if (this.#joined === undefined) this.#hold(false)
+      if (this.#joined === undefined) this.#hold(Infinity)
     })
   }
 
@@ -123,13 +124,14 @@ export class MulticastIntake {
       sessionId: invitation.sessionId,
       startedAt: host.now(),
       bytesBefore: this.#bytes,
-      isHolding: invitation.app[0] !== LATE,
+      firstBlock: 0,
+      firstChunk: 0,
       assembler: new ContentAssembler(host),
       handle: undefined,
     }
     this.#joined = joined
     host.figures.sessions++
-    this.#hold(joined.isHolding)
+    this.#hold(0)
     void host.needs().then((app) => {
       if (this.#joined !== joined) return
       if (host.isDone()) return this.#over(joined, 'not needed any more')
@@ -177,13 +179,16 @@ export class MulticastIntake {
     switch (event.type) {
       case 'received':
         this.#host.figures.blocks++
-        return this.#block(joined, event.payload)
+        return this.#block(joined, event.block, event.payload)
       case 'given-up':
         this.#host.figures.givenUpBlocks++
         return this.#take(joined, joined.assembler.releasePieces())
       case 'heard':
+        this.#progressAt = this.#host.now()
+        return
       case 'welcomed':
         this.#progressAt = this.#host.now()
+        joined.firstBlock = event.firstBlock
         return
       case 'complete':
         // All that it was going to bring is here: the rest is the swarm's.
@@ -197,7 +202,8 @@ export class MulticastIntake {
     }
   }
 
-  #block(joined: Joined, payload: Uint8Array): void {
+  #block(joined: Joined, block: number, payload: Uint8Array): void {
+    if (block === joined.firstBlock && block > 0) this.#cameLate(joined, payload)
     const outputs = joined.assembler.addBlock(payload)
     // A member of the group that does not speak the protocol: what is right in other blocks is taken all the same.
     if (!isWireError(outputs)) this.#take(joined, outputs)
@@ -211,7 +217,7 @@ export class MulticastIntake {
         this.#host.figures.bytes += output.bytes.length
         this.#bytes += output.bytes.length
         // It had been given up for a while, and brings chunks again.
-        if (joined.isHolding && !this.#isHolding && !this.#host.isDone()) this.#hold(true)
+        if (this.#heldFrom === Infinity && !this.#host.isDone()) this.#hold(joined.firstChunk)
         this.#host.bring(output.firstChunk, output.lengths.length, output.bytes)
       }
     }
@@ -219,16 +225,31 @@ export class MulticastIntake {
 
   // ---- holding ----
 
-  #hold(isOn: boolean): void {
-    if (isOn === this.#isHolding) return
-    this.#isHolding = isOn
-    this.#host.hold(isOn)
+  #hold(fromChunk: number): void {
+    if (fromChunk === this.#heldFrom) return
+    this.#heldFrom = fromChunk
+    this.#host.hold(fromChunk)
+  }
+
+  /** What was sent before this node came is left to the swarm, at the same time as the rest comes. */
+  #cameLate(joined: Joined, payload: Uint8Array): void {
+    const segments = decodeBlock(payload)
+    if (isWireError(segments)) return
+    let first = Infinity
+    for (const segment of segments) {
+      if (segment.type === 'chunks') first = Math.min(first, segment.firstChunk)
+      // Of a chunk that was begun in the block before, the beginning is missing.
+      if (segment.type === 'chunk-part') first = Math.min(first, segment.offset === 0 ? segment.chunk : segment.chunk + 1)
+    }
+    if (first === Infinity) return
+    joined.firstChunk = first
+    if (this.#heldFrom < Infinity) this.#hold(first)
   }
 
   #release(): void {
     this.#endWaiting?.()
     this.#endWaiting = undefined
-    this.#hold(false)
+    this.#hold(Infinity)
   }
 
   /** Looks now and then whether the session still brings something. */
@@ -237,7 +258,7 @@ export class MulticastIntake {
     this.#endLooking = this.#host.after(LOOK_MS, () => {
       if (this.#joined === undefined) return
       if (this.#host.knownChunks > 0 && !this.#host.isLacking()) this.#progressAt = this.#host.now()
-      else if (this.#host.now() - this.#progressAt > STALLED_MS) this.#hold(false)
+      else if (this.#host.now() - this.#progressAt > STALLED_MS) this.#hold(Infinity)
       this.#look()
     })
   }

@@ -8,7 +8,6 @@ import type { SocketFigures } from '../multicast/session/protocol.ts'
 import type { ReachedNode } from './data-plane.ts'
 import { FakeSessions, FakeTime, type FakeSender } from './fake-sessions.ts'
 import type { NextBlock } from './multicast-blocks.ts'
-import { LATE } from './multicast-intake.ts'
 import { MulticastOrigin, type Candidate, type OriginFigures } from './multicast-origin.ts'
 
 const MIB = 1024 * 1024
@@ -31,7 +30,6 @@ class Bed {
   reached: ReachedNode[] = []
   covered: string[] = []
   sentBytes = 0
-  isLate = false
   /** Receivers without a connection. */
   readonly unconnected: Set<string> = new Set()
   readonly origin: MulticastOrigin
@@ -46,7 +44,6 @@ class Bed {
       candidates: () => this.candidates.values(),
       totalBytes: () => totalBytes,
       blocks: () => ({
-        isLate: this.isLate,
         joined: (name) => this.joined.push(name),
         left: (name) => this.joined.splice(this.joined.indexOf(name), 1),
         next: () => Promise.resolve(this.blocks.shift() ?? { payload: undefined, isEnd: false }),
@@ -115,27 +112,15 @@ void test('a session begins with the second receiver that is reached, and all of
   assert.equal(invitation.sender, '10.0.0.1')
   assert.equal(invitation.controlPort, 4000)
   assert.equal(invitation.group, bed.sender.settings.group)
-  assert.deepEqual(invitation.app, Uint8Array.of(0))
 })
 
-void test('who comes later is invited to the session that runs, as late where much was sent', () => {
+void test('who comes later is invited to the session that runs', () => {
   const bed = new Bed()
   bed.arrive('a', 'b')
   bed.open()
   bed.arrive('c')
-  bed.isLate = true
   assert.equal(bed.sessions.senders.length, 1)
   assert.deepEqual(bed.invited(), ['a', 'b', 'c'])
-  bed.arrive('d')
-  assert.deepEqual(bed.invited(), ['a', 'b', 'c', 'd'])
-})
-
-void test('a late one is told so', () => {
-  const bed = new Bed()
-  bed.isLate = true
-  bed.arrive('a', 'b')
-  bed.open()
-  assert.deepEqual(bed.invitations.get('a')!.app, Uint8Array.of(LATE))
 })
 
 void test('neither who is not reached, nor who lacks little, nor who is complete is invited', () => {

@@ -18,7 +18,6 @@ import { keyIdOf } from '../multicast/session/cipher.ts'
 import type { MulticastSessions, SenderEvent, SenderHandle } from '../multicast/session/client.ts'
 import type { ReachedNode } from './data-plane.ts'
 import type { BlockSource } from './multicast-blocks.ts'
-import { LATE } from './multicast-intake.ts'
 import type { MulticastSettings } from './worker-protocol.ts'
 
 /** A receiver as the tracker knows it. */
@@ -393,7 +392,7 @@ class Sending {
       invited: this.#invited.size,
       salt: this.#salt,
       keyId: this.#key === undefined ? new Uint8Array(0) : keyIdOf(this.#key),
-      app: Uint8Array.of(this.#source?.isLate === true ? LATE : 0),
+      app: new Uint8Array(0),
     })
     const told = names.filter((name) => this.#host.invite(name, invitation))
     for (const name of names) if (!told.includes(name)) this.#invited.delete(name)

@@ -94,7 +94,7 @@ export interface DeliveriesOptions {
 const DEFAULT_CALL_TIMEOUT_MS = 10_000
 const DEFAULT_GRACE_MS = 30_000
 const NO_OBSERVER: DeliveryObserver = { receipt: () => undefined, ended: () => undefined }
-const NO_MULTICAST: MulticastReach = { minReceivers: Infinity, isReached: () => false }
+const NO_MULTICAST: MulticastReach = { minReceivers: Infinity, isReached: () => false, wanted: () => undefined }
 const DEFAULT_MAX_INBOUND = 256
 /** Deliveries ordered here that may run at the same time. */
 const MAX_OUTBOUND = 1_000

@@ -45,6 +45,8 @@ export interface MulticastReach {
   /** A session is worth it from so many receivers on. */
   readonly minReceivers: number
   isReached(member: string): boolean
+  /** A delivery to several begins: who is reached is to be known as well as can be. */
+  wanted(): void
 }
 
 /** Told of what counts in the metrics. */
@@ -156,6 +158,7 @@ export class Outbound {
     )
     if (supply !== undefined) this.#supply.use(supply)
     for (const member of calls.live()) this.#include(member)
+    if (this.#receivers.size >= this.#parts.multicast.minReceivers) this.#parts.multicast.wanted()
     for (const receiver of this.#receivers.values()) {
       if (!this.#isLive(receiver)) this.#startGrace(receiver)
     }

@@ -14,6 +14,9 @@ const PLAUSIBLE_JUMP = 1024
 /** Blocks that a status may make known at once, beyond which the receiver has slept too long to go on. */
 const MAX_GAP_BLOCKS = 1 << 16
 
+/** What is left of the longest run after a shorter one. */
+const RUN_FADE = 0.9
+
 /** What became of a block that is to be told in its order: undefined for given up, null for skipped. */
 type Fate = Uint8Array | undefined | null
 
@@ -76,7 +79,7 @@ export class BlockReceiver {
     return Math.max(0, this.#known)
   }
 
-  /** How long a run lasts of late, ms. */
+  /** How long a whole run lasts of late, ms. */
   get runMs(): number {
     return this.#runMs
   }
@@ -129,6 +132,7 @@ export class BlockReceiver {
     if (runEnd > block.runEnd) {
       // Another run: the answer to some request. What it leaves open may be asked for as soon as it is over.
       block.runEnd = runEnd
+      block.runs++
       block.holdUntil = -Infinity
     }
     if (block.runEnd > this.#loss.next) block.lackingSince = Infinity
@@ -164,7 +168,8 @@ export class BlockReceiver {
   /** When packets came of which block: how long a run lasts. */
   #changeBlock(block: number, now: number): void {
     const elapsedMs = now - this.#lastChangeAt
-    if (this.#lastBlock >= 0) this.#runMs += (Math.min(elapsedMs, this.#limits.maxHoldoffMs) - this.#runMs) / 4
+    // The long ones count: a repair is a short run, and waits for a whole block to end.
+    if (this.#lastBlock >= 0) this.#runMs = Math.min(this.#limits.maxHoldoffMs, Math.max(elapsedMs, RUN_FADE * this.#runMs))
     this.#lastBlock = block
     this.#lastChangeAt = now
     this.check(now)

@@ -25,6 +25,10 @@ const SPARE_BUFFERS = 4
 /** How long a full window waits before it is looked at again, ms. */
 const STALL_CHECK_MS = 2
 
+/** The weight of the newest block in what is usually asked for, if it is more, and if it is less. */
+const RISE_SHARE = 1 / 2
+const FALL_SHARE = 1 / 8
+
 /** One of the datagrams that are given out in turn. */
 interface Slot {
   readonly bytes: Uint8Array
@@ -66,6 +70,7 @@ export class BlockSender {
   #taken = 0
   #begun = 0
   #firstBlock = 0
+  #usualNeed = 0
   #stalledSince = Infinity
   #stallCheckAt = Infinity
 
@@ -129,6 +134,11 @@ export class BlockSender {
   /** Blocks that are asked for. */
   get asked(): ReadonlySet<SenderBlock> {
     return this.#asked
+  }
+
+  /** What the first request for a block comes to, on average. */
+  get usualNeed(): number {
+    return this.#usualNeed
   }
 
   blockOf(block: number): SenderBlock | undefined {
@@ -224,6 +234,7 @@ export class BlockSender {
   /** The symbols that answer the requests of a block, which are then over. */
   #repairOf(block: SenderBlock): Uint8Array {
     const { need } = block.requests
+    if (block.repairs === 0) this.#usualNeed += (need - this.#usualNeed) * (need > this.#usualNeed ? RISE_SHARE : FALL_SHARE)
     const fresh = this.#maxSymbols - block.usedSymbols
     // What is sent to those who lost something gets lost as often.
     const wanted = need + Math.round(need * this.#options.rate.proactiveShare)

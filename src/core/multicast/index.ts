@@ -6,9 +6,13 @@ export type * from './session-types.ts'
 export type * from './session-machine-types.ts'
 export { DATA_HEADER_BYTES } from './data-packet.ts'
 export { loadKernel, type Kernel } from './fec/load-kernel.ts'
-export { DEFAULT_RECEIVER_LIMITS, DEFAULT_SENDER_LIMITS } from './session-machine-types.ts'
 export { type Invitation, MAX_INVITATION_BYTES, decodeInvitation, encodeInvitation } from './invitation.ts'
+export { MulticastReceiver } from './multicast-receiver.ts'
+export { MulticastSender } from './multicast-sender.ts'
+export { DEFAULT_RECEIVER_LIMITS, DEFAULT_SENDER_LIMITS } from './session-machine-types.ts'
 export { MAX_APP_BYTES, MAX_NAME_BYTES } from './session-packets.ts'
+export { SessionRate, type RateStatus } from './rate-control.ts'
+export { DEFAULT_RATE_OPTIONS, type RateOptions } from './rate-options.ts'
 export {
   decodeBlock,
   MAX_BLOCK_BYTES,
@@ -31,7 +35,23 @@ export {
 } from './content-assembler.ts'
 export { decodeNeeds, encodeNeeds, MAX_NEEDS_BYTES, type HeldRanges } from './needs.ts'
 export { DEFAULT_SEND_PLAN_OPTIONS, SendPlan, type PlannedRun, type SendPlanOptions, type SendPlanStatus } from './send-plan.ts'
-export { MulticastReceiver } from './multicast-receiver.ts'
-export { MulticastSender } from './multicast-sender.ts'
-export { SessionRate, type RateStatus } from './rate-control.ts'
-export { DEFAULT_RATE_OPTIONS, type RateOptions } from './rate-options.ts'
+export { ethernetAddress, isAlwaysFlooded, pickGroup, wellKnownGroups, type GroupKind, type WellKnownGroups } from './addresses.ts'
+export { ImpairmentModel, parseImpairment, type ImpairmentOptions } from './impairment-model.ts'
+export { PLAIN_BEACONS, type BeaconCipher } from './reach/beacon.ts'
+export { ReachMachine } from './reach/reach-machine.ts'
+export {
+  REACH_LIMITS,
+  REACH_TIMES,
+  type LinkReport,
+  type MatrixEntry,
+  type PathState,
+  type PeerView,
+  type ReachEntry,
+  type ReachInput,
+  type ReachLimits,
+  type ReachLink,
+  type ReachOptions,
+  type ReachOutput,
+  type ReachPath,
+  type ReachTimes,
+} from './reach/reach-types.ts'

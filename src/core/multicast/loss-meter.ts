@@ -10,11 +10,14 @@ const MEMORY = 2048
 /** A jump further than that is no loss: the receiver slept, or somebody made it up. */
 const MAX_JUMP = 1 << 20
 
+/** What is left of the greatest lateness after a report. */
+const LATE_FADE = 0.9
+
 export class LossMeter {
   receivedPackets = 0
   lostPackets = 0
   lossBursts = 0
-  /** How late overtaken packets were lately, ms: rises at once, falls by half with each report. */
+  /** How late overtaken packets were lately, ms: rises at once, fades with each report. */
   lateMs = 0
   #next = -1
   #startedAt = 0
@@ -61,7 +64,7 @@ export class LossMeter {
     this.receivedPackets = 0
     this.lostPackets -= lost
     this.lossBursts = 0
-    this.lateMs /= 2
+    this.lateMs *= LATE_FADE
     return counts
   }
 

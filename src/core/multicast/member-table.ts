@@ -15,7 +15,7 @@ export interface Member {
   /** Blocks before this are there, or given up. */
   firstMissing: number
   isComplete: boolean
-  /** For how long the session has waited for it with a full window, since it last caught up, ms. */
+  /** For how long the session has waited for it with a full window, ms; fades. */
   heldUpMs: number
   rttMs: number | undefined
   /** Set when it is no member any more. */

@@ -50,6 +50,9 @@ const MAX_SYMBOLS = 256
 /** Requests of one block after which it is said what is there, whatever the indices tell: the highest one may have got lost. */
 const PLAIN_REQUESTS = 2
 
+/** The part of the longest back-off by which each symbol less defers a request. */
+const DEFER_SHARE = 1 / 6
+
 /** Invitations up to which joins are not spread. */
 const UNSPREAD_JOINS = 8
 
@@ -108,6 +111,7 @@ export class MulticastReceiver {
   #aggregateMs = 0.3
   #reportMs = 100
   #groupSize = 1
+  #usualNeed = 0
   #echoUs = 0
   #echoAt = -Infinity
   #hasEcho = false
@@ -118,7 +122,7 @@ export class MulticastReceiver {
   #overrun = 0
 
   constructor(options: ReceiverOptions, now: number) {
-    assert(options.app.length <= MAX_APP_BYTES, 'at most 512 bytes of needs')
+    assert(options.app.length <= MAX_APP_BYTES, 'at most 1100 bytes of needs')
     assert(utf8Encode(options.name).length <= MAX_NAME_BYTES, 'a name of at most 255 bytes')
     this.#options = options
     this.#limits = { ...DEFAULT_RECEIVER_LIMITS, ...options.limits }
@@ -264,6 +268,7 @@ export class MulticastReceiver {
     this.#aggregateMs = packet.aggregateUs / 1000
     this.#reportMs = packet.reportMs
     this.#groupSize = packet.groupSize
+    this.#usualNeed = packet.usualNeed
     if (this.#phase === 'complete') return this.#lingerOn(packet, now)
     this.#loss.reach(packet.sequence, now)
     if (this.#receiver !== REFUSED && !this.#blocks.learn(packet.firstBlock, packet.nextBlock)) return this.#finish('silent')
@@ -292,7 +297,7 @@ export class MulticastReceiver {
 
   /** How long an answer may take: to the sender and back, while it gathers, and until the runs before it are over. */
   #holdoffMs(): number {
-    const ms = 1.5 * this.#grttMs + this.#aggregateMs + 2 * this.#blocks.runMs + this.#reorderMs()
+    const ms = 1.5 * this.#grttMs + this.#aggregateMs + 1.5 * this.#blocks.runMs + this.#reorderMs()
     return Math.min(this.#limits.maxHoldoffMs, ms)
   }
 
@@ -306,11 +311,24 @@ export class MulticastReceiver {
     if (this.#receiver === REFUSED) return
     const reorderMs = this.#reorderMs()
     let earliest = Infinity
-    for (const block of this.#blocks.open.values()) earliest = Math.min(earliest, Math.max(block.lackingSince + reorderMs, block.holdUntil))
+    for (const block of this.#blocks.open.values()) {
+      const at = Math.max(block.lackingSince + reorderMs, block.holdUntil)
+      if (at < Infinity) earliest = Math.min(earliest, at + this.#deferMs(block))
+    }
     if (earliest === Infinity) return
     if (this.#drawnMs < 0) this.#drawnMs = drawBackoffMs(this.#random, this.#backoffMs, this.#groupSize)
     const drawnMs = Math.min(this.#drawnMs, this.#backoffMs)
     this.#timers.nack = Math.max(earliest + drawnMs, this.#nackBucket.nextAt(now))
+  }
+
+  /**
+   * In a group that backs off: who lacks less than is usually asked for waits longer, by a part of the back-off for each symbol, since the
+   * answer to who lacks the most serves all.
+   */
+  #deferMs(block: ReceivedBlock): number {
+    // What an answer has left over is less than usual for everybody.
+    if (this.#backoffMs === 0 || block.runs > 1) return 0
+    return Math.min(1, Math.max(0, this.#usualNeed - block.missing) * DEFER_SHARE) * this.#backoffMs
   }
 
   #nack(now: number): void {
@@ -390,7 +408,7 @@ export class MulticastReceiver {
   #join(now: number): void {
     this.#send({ type: 'join', name: this.#options.name, app: this.#options.app })
     this.#timers.join = now + this.#joinPauseMs * (0.75 + this.#random.float() / 2)
-    this.#joinPauseMs = Math.min(this.#limits.maxJoinRetryMs, 2 * this.#joinPauseMs)
+    this.#joinPauseMs = Math.min(this.#limits.maxJoinRetryMs, 1.5 * this.#joinPauseMs)
   }
 
   #considerEnd(now: number): void {

@@ -50,6 +50,9 @@ const REPORT_WIRE_BYTES = 140
 /** How often the members are looked through, ms. */
 const SWEEP_MS = 50
 
+/** The share of time for which a member may hold the session up in the long run. */
+const STALL_SHARE = 0.05
+
 /** A member that is put out is told so at most this often, ms. */
 const TELL_AGAIN_MS = 50
 
@@ -110,6 +113,7 @@ export class MulticastSender {
   #startTimeoutAt: number
   #statusPauseMs: number
   #quietEnds = 0
+  #hasCompleted = false
   #hasAnnouncement = false
   #announcedAt = -Infinity
   #stallSeenAt = -Infinity
@@ -237,7 +241,8 @@ export class MulticastSender {
     if (member.gone !== undefined) return this.#tellAgain(member, now)
     member.heardAt = now
     if (packet.type === 'leave') return this.#remove(member, 'left', now)
-    this.#budget.add(bytes.length + this.#limits.packetOverheadBytes, now)
+    // That it hears the group, each says once: no longer back-off would spare it.
+    if (member.isReached) this.#budget.add(bytes.length + this.#limits.packetOverheadBytes, now)
     this.#takePosition(member, packet, now)
     if (packet.type === 'nack') this.#takeNack(member, packet, now)
     else this.#takeReport(member, packet, now)
@@ -279,6 +284,14 @@ export class MulticastSender {
     this.#welcomes = []
     if (members.length === 0) return
     this.#send({ type: 'welcome', timestampUs: toUs(now), groupSize: this.#groupSize.value, reportMs: this.#reportMs(), members }, now)
+  }
+
+  /** Welcomes get lost too: those who have not shown that they hear anything are told again, without waiting for them to ask. */
+  #welcomeAgain(now: number): void {
+    const { active, count } = this.#members
+    if (count > this.#limits.exactGroup) return
+    for (const { senderId, receiver, firstBlock, isReached, joinedAt } of active.values())
+      if (!isReached && now - joinedAt > this.#limits.statusMs / 2) this.#welcome({ senderId, receiver, firstBlock }, now)
   }
 
   /** Entries of 14 bytes that fit a datagram beside the rest of a welcome. */
@@ -367,13 +380,13 @@ export class MulticastSender {
         if (member.heldUpMs < this.#limits.stallMs) return true
         isLacked = true
       }
-    } else if (now - block.activeAt < 4 * (this.#backoffMs() + this.#grtt.valueMs + this.#aggregateMs()) + this.#limits.minStatusMs)
+    } else if (now - block.activeAt < 2 * (this.#backoffMs() + this.#grtt.valueMs + this.#aggregateMs()) + this.#limits.minStatusMs)
       return true
     if (isLacked) this.#counters.givenUpBlocks++
     return false
   }
 
-  /** The window is full, and waits for those who are behind: each may hold the session up for so long, until it has caught up. */
+  /** The window is full, and waits for those who are behind. Each may hold the session up for some time, and then for a small share of it. */
   #countStall(now: number): void {
     const since = Math.max(this.#blocks.stalledSince, this.#stallSeenAt)
     const elapsedMs = now - since
@@ -381,9 +394,7 @@ export class MulticastSender {
     if (this.#blocks.stalledSince > this.#stallSeenAt) this.#sendStatus(now, true)
     this.#stallSeenAt = now
     this.#counters.stalledMs += elapsedMs
-    for (const member of this.#members.active.values())
-      if (member.firstMissing <= this.#blocks.firstBlock) member.heldUpMs += elapsedMs
-      else member.heldUpMs = 0
+    for (const member of this.#members.active.values()) if (member.firstMissing <= this.#blocks.firstBlock) member.heldUpMs += elapsedMs
   }
 
   #considerStart(now: number): void {
@@ -399,7 +410,8 @@ export class MulticastSender {
     this.#timers.start = Infinity
     if (count === 0) return this.#finish('nobody', now)
     this.#phase = 'sending'
-    this.#timers.status = now + this.#limits.statusMs
+    // How long to back off in a group of this size must be known before the first packet is lost.
+    this.#sendStatus(now)
     this.#wantBlocks()
     this.#considerEnd(now)
   }
@@ -426,14 +438,19 @@ export class MulticastSender {
 
   #statusDue(now: number): void {
     if (this.#phase === 'ending' && this.#blocks.isIdle && ++this.#quietEnds > this.#limits.endRepeats) return this.#finish('complete', now)
-    this.#sendStatus(now)
+    this.#sendStatus(now, this.#blocks.stalledSince !== Infinity)
   }
 
   #sendStatus(now: number, isPoll: boolean = false): void {
+    this.#welcomeAgain(now)
     const blocks = this.#blocks
-    const isIdle = blocks.isIdle
-    this.#timers.status = now + (isIdle && this.#phase !== 'joining' ? this.#statusPauseMs : this.#limits.statusMs)
-    if (isIdle) this.#statusPauseMs = Math.min(this.#limits.heartbeatMs, 2 * this.#statusPauseMs)
+    this.#timers.status = now + this.#limits.statusMs
+    if (blocks.isIdle && this.#phase !== 'joining') {
+      this.#timers.status = now + this.#statusPauseMs
+      const { endMs, heartbeatMs } = this.#limits
+      this.#statusPauseMs =
+        this.#phase === 'ending' ? Math.min(endMs, 1.2 * this.#statusPauseMs) : Math.min(heartbeatMs, 2 * this.#statusPauseMs)
+    }
     this.#sendState(now, isPoll, false, false)
   }
 
@@ -455,6 +472,7 @@ export class MulticastSender {
         aggregateUs: Math.round(this.#aggregateMs() * 1000),
         reportMs: this.#reportMs(),
         groupSize: this.#groupSize.value,
+        usualNeed: Math.min(255, Math.round(blocks.usualNeed)),
         repairs: isOver ? [] : this.#announcements(),
       },
       now,
@@ -466,6 +484,7 @@ export class MulticastSender {
     const limits = this.#limits
     const reportMs = this.#reportMs()
     for (const member of this.#members.active.values()) {
+      member.heldUpMs = Math.max(0, member.heldUpMs - STALL_SHARE * SWEEP_MS)
       if (!member.isReached) {
         if (now - member.joinedAt > Math.max(limits.reachMs, 2 * reportMs)) this.#expel(member, 'unreached', now)
       } else if (now - member.heardAt > Math.max(limits.receiverSilentMs, 4 * reportMs)) this.#expel(member, 'silent', now)
@@ -496,10 +515,11 @@ export class MulticastSender {
   /** `mayFinish` is false where another one comes at once. */
   #remove(member: Member, reason: GoneReason, now: number, mayFinish: boolean = true): void {
     this.#members.remove(member, reason)
+    if (reason === 'complete') this.#hasCompleted = true
     this.#groupSize.setMembers(this.#members.count)
     this.#outputs.push({ type: 'gone', name: member.name, receiver: member.receiver, reason })
     if (!mayFinish || this.#members.count > 0 || this.#phase === 'joining' || this.#phase === 'over') return
-    this.#finish(reason === 'complete' ? 'complete' : 'nobody', now)
+    this.#finish(this.#hasCompleted ? 'complete' : 'nobody', now)
   }
 
   #finish(reason: SenderEnd, now: number): void {
@@ -512,9 +532,9 @@ export class MulticastSender {
   }
 
   #backoffMs(): number {
-    const { smallGroup, backoffFactor, maxBackoffMs } = this.#limits
+    const { smallGroup, backoffFactor, minBackoffMs, maxBackoffMs } = this.#limits
     if (this.#groupSize.value <= smallGroup) return 0
-    return Math.min(maxBackoffMs, backoffFactor * this.#grtt.valueMs * this.#budget.stretch)
+    return Math.min(maxBackoffMs, Math.max(minBackoffMs, backoffFactor * this.#grtt.valueMs) * this.#budget.stretch)
   }
 
   /** How long requests are gathered: for the others' to come while nobody backs off, else until most have drawn. */

@@ -1,5 +1,5 @@
 /**
- * What a receiver says it holds when it joins a session, in at most 1000 bytes, so that it fits the datagram of its JOIN
+ * What a receiver says it holds when it joins a session, in at most 1100 bytes, so that it fits the datagram of its JOIN
  * (docs/specs/08-multicast-content.md §4).
  *
  *   needs = 0, varint ranges, per range varint gap since the last one's end, varint count
@@ -9,13 +9,14 @@
  * set where all of them are held; whichever says more. A receiver never claims what it doesn't hold: that would not be sent.
  */
 import type { Bitfield } from '../lib/bitfield.ts'
+import { assert } from '../lib/assert.ts'
 import { MAX_CHUNKS } from '../content/limits.ts'
 import { Reader } from '../wire/reader.ts'
 import { wireError, type WireError } from '../wire/wire-error.ts'
 import { Writer } from '../wire/writer.ts'
 
-/** Bytes of what a receiver says at the most. */
-export const MAX_NEEDS_BYTES = 1000
+/** Bytes of what a receiver says at the most: a bit for each of 8,192 chunks, about as many as a content has, and some more. */
+export const MAX_NEEDS_BYTES = 1100
 /** What the head of the second form takes at the most: its type and three numbers. */
 const MAP_HEAD_BYTES = 12
 const MAX_UNIT_POWER = 24
@@ -25,12 +26,12 @@ const FORMS = { ranges: 0, map: 1 } as const
 /** Chunks that a receiver holds, ascending and not touching: first, count, first, count, … */
 export type HeldRanges = readonly number[]
 
-/** Says what is held, as exactly as fits `maxBytes`. */
+/** Says what is held, as exactly as fits `maxBytes`: 14 to 1100. */
 export function encodeNeeds(held: Bitfield, maxBytes: number = MAX_NEEDS_BYTES): Uint8Array {
+  assert(maxBytes > MAP_HEAD_BYTES + 1 && maxBytes <= MAX_NEEDS_BYTES, 'room that needs can have')
   const ranges = held.ranges()
   const all = encodeRanges(ranges)
-  // The map is as long as the content, so ranges are the shorter form where there are few.
-  const map = mapOf(held, 0)
+  const map = mapBytes(held.length, 0) <= maxBytes + MAP_HEAD_BYTES ? mapOf(held, 0) : all
   const exact = map.length < all.length ? map : all
   if (exact.length <= maxBytes) return exact
   const longest = encodeRanges(longestThatFit(ranges, maxBytes))

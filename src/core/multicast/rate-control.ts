@@ -76,6 +76,8 @@ const NEAR_GROWTH = 0.25
 const MOST_FUTILE_CUTS = 3
 /** `scavenger` keeps this much at the least when it yields. */
 const LEAST_YIELD = 0.5
+/** An answer is expected to more than this: a sender that has nothing to send says so now and then. */
+const SILENT_BYTES = 65_536
 /** Time that one step of growth covers at the most, ms. */
 const MOST_STEP_MS = 100
 const PROACTIVE_EVERY_MS = 50
@@ -105,7 +107,9 @@ export class SessionRate implements RateControl {
   #overrunUntil = -Infinity
   #troubleAt = -Infinity
   #worstRoundTripMs = 0
-  #silenceAt = Infinity
+  #silenceAt: number = Infinity
+  /** Sent until the last report. */
+  #answeredBytes = 0
   #isSilent = false
   #counts = { cuts: 0, yields: 0, overrunCuts: 0, trialsUndone: 0, silences: 0, reportsUnread: 0 }
 
@@ -140,7 +144,8 @@ export class SessionRate implements RateControl {
 
   sent(bytes: number, now: number): void {
     this.#sent.add(bytes, now)
-    if (this.#silenceAt === Infinity) this.#silenceAt = now + this.#options.silenceMs
+    if (this.#silenceAt === Infinity && this.#sent.bytes - this.#answeredBytes >= SILENT_BYTES)
+      this.#silenceAt = now + this.#options.silenceMs
   }
 
   nextDeadline(): number {
@@ -158,6 +163,7 @@ export class SessionRate implements RateControl {
 
   report(report: ReceiverReport, now: number): void {
     this.#silenceAt = Infinity
+    this.#answeredBytes = this.#sent.bytes
     if (this.#isSilent) this.#heardAgain(now)
     const path = this.#pathOf(report.receiver, now)
     if (path === undefined) {
@@ -165,7 +171,7 @@ export class SessionRate implements RateControl {
       return
     }
     const deviations = 3 + Math.sqrt(Math.log(1 + this.#paths.size))
-    const verdict = path.take(report, now, this.#sent.bytesPerSec(now), deviations, this.#options)
+    const verdict = path.take(report, now, this.#sent.bytes, deviations, this.#options)
     if (now - this.#proactiveAt >= PROACTIVE_EVERY_MS) this.#followLoss(now)
     const roundTripMs = Math.max(path.rttMs ?? 0, path.queueMs)
     const weight = roundTripMs > this.#worstRoundTripMs ? 1 : 0.1
@@ -193,11 +199,12 @@ export class SessionRate implements RateControl {
       if (this.#isStarting) return this.#endStart(report, now)
       return mode === 'fair' ? this.#yield(path, now) : this.#scavengerYield(path, now)
     }
+    // In the start a report needs not be about this rate alone, as long as it is about it too: in large groups they are far between.
+    if (this.#isStarting && now >= this.#overrunUntil) return this.#startRound(path, now)
     if (!isWhole || now < this.#overrunUntil) {
       this.#grownAt = now
       return
     }
-    if (this.#isStarting) return this.#startRound(path, now)
     const stepSec = Math.min(now - this.#grownAt, MOST_STEP_MS) / 1000
     this.#grownAt = now
     if (this.#trial === undefined && this.#isUsed(now)) this.#grow(stepSec * this.#growth(path, now), now)
@@ -218,8 +225,8 @@ export class SessionRate implements RateControl {
 
   /** Doubles the rate once enough receivers have told of the doubling before. */
   #startRound(path: ReceiverPath, now: number): void {
+    if (now - this.#changedAt < this.#options.leastRoundMs + (path.rttMs ?? 0)) return
     this.#heard.add(path.receiver)
-    if (now - this.#changedAt < this.#options.leastRoundMs) return
     if (this.#heard.size < Math.min(MOST_QUORUM, Math.ceil(this.#paths.size / 2)) || !this.#isUsed(now)) return
     if (this.#rate >= this.#options.mostBytesPerSec) {
       this.#isStarting = false
@@ -381,7 +388,7 @@ export class SessionRate implements RateControl {
     const known = this.#paths.get(receiver)
     if (known !== undefined) return known
     if (this.#paths.size >= this.#options.mostReceivers) return undefined
-    const path = new ReceiverPath(receiver, now, FIRST_INTERVAL_MS)
+    const path = new ReceiverPath(receiver, now, FIRST_INTERVAL_MS, this.#sent.bytes)
     this.#paths.set(receiver, path)
     return path
   }

@@ -32,6 +32,8 @@ export class ReceivedBlock {
   lackingSince: number = Infinity
   /** No request before this. */
   holdUntil: number = -Infinity
+  /** Runs of which something came: the first one, and answers to requests. */
+  runs = 0
   /** Requests so far. */
   requests = 0
   /** How often it was complete and did not open, without a forged packet in it. */

@@ -14,6 +14,8 @@ export type PathVerdict = 'clean' | 'excess' | 'overrun'
 /** Bursts below which loss without a queue says nothing yet, unless it is as much as this share. */
 const FEW_BURSTS = 4
 const MUCH_LOSS = 0.1
+/** Packets below which a report tells nothing of the path's own loss. */
+const FEW_PACKETS = 50
 /** Loss in a report that is chance without a queue. */
 const LEAST_EXCESS = 0.005
 /** How quickly the floor and the loss on the whole follow a report of `FULL_PACKETS` and more. */
@@ -52,25 +54,30 @@ export class ReceiverPath {
   #proven = 0
   #provenAt = -Infinity
   #overrunCredit = 0
+  #sentBytes: number
+  #hasFloor = false
 
-  constructor(receiver: number, now: number, intervalMs: number) {
+  constructor(receiver: number, now: number, intervalMs: number, sentBytes: number) {
     this.receiver = receiver
     this.lastReportAt = now
     this.reportFrom = now - intervalMs
     this.intervalMs = intervalMs
+    this.#sentBytes = sentBytes
   }
 
   /**
    * Takes a report in.
-   * @param sentBytesPerSec what went out lately
+   * @param sentBytes all that went out so far
    * @param deviations how many standard deviations are still chance
    */
-  take(report: ReceiverReport, now: number, sentBytesPerSec: number, deviations: number, options: RateOptions): PathVerdict {
+  take(report: ReceiverReport, now: number, sentBytes: number, deviations: number, options: RateOptions): PathVerdict {
     this.reports++
     if (this.reports > 1) {
       this.reportFrom = this.lastReportAt
       this.intervalMs += 0.3 * (now - this.lastReportAt - this.intervalMs)
     }
+    const sentBytesPerSec = ((sentBytes - this.#sentBytes) * 1000) / Math.max(1, now - this.reportFrom)
+    this.#sentBytes = sentBytes
     this.lastReportAt = now
     this.queueMs = Math.max(0, report.queueMs)
     this.rttMs = report.rttMs ?? this.rttMs
@@ -109,9 +116,11 @@ export class ReceiverPath {
   #verdict(report: ReceiverReport, packets: number, overrunShare: number, deviations: number, options: RateOptions): PathVerdict {
     if (overrunShare > options.overrunTolerance) return 'overrun'
     const isQueued = this.queueMs >= options.lossQueueMs
-    const isFirst = this.reports === 1 && !isQueued
     // Before anything is known, what the first and slowest packets lose without a queue is the path's own loss.
-    if (isFirst) this.floor = this.netLoss
+    if (!this.#hasFloor && packets >= FEW_PACKETS) {
+      this.#hasFloor = true
+      if (!isQueued) this.floor = this.netLoss
+    }
     const burst = Math.max(1, report.lostPackets / Math.max(1, report.lossBursts))
     const expected = this.floor * packets
     // Where there is a queue, a single packet counts, as it does for TCP: else TCP would yield alone.

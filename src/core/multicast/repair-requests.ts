@@ -2,7 +2,7 @@
  * What receivers ask for in one block, gathered until it is repaired, and what to send for it: fresh parity for the most that anybody lacks, as each
  * new symbol serves all; symbols that were sent before only when parity is used up, first those that most lack. docs/specs/07-multicast.md §6.
  */
-import { hasSymbol } from './symbol-set.ts'
+import { hasSymbol, uniteSets } from './symbol-set.ts'
 
 /** One receiver's request. */
 interface Request {
@@ -10,8 +10,6 @@ interface Request {
   missing: number
   held: Uint8Array
 }
-
-const NOTHING = new Uint8Array(0)
 
 export class RepairRequests {
   readonly #maxRequests: number
@@ -40,10 +38,10 @@ export class RepairRequests {
       this.#requests.push({ receiver, missing, held })
       return
     }
-    // No place: as if the last one had asked for that too, and had nothing, so that whatever is chosen serves both.
+    // No place: it shares that of the last one, by symbols that both lack. Who is not served by them asks again.
     const last = this.#requests[this.#maxRequests - 1] as Request
     last.missing = Math.max(last.missing, missing)
-    last.held = NOTHING
+    last.held = uniteSets(last.held, held)
   }
 
   clear(): void {

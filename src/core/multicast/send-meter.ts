@@ -4,8 +4,10 @@ const WINDOW_MS = 20
 const WINDOWS = 8
 
 export class SendMeter {
+  /** All so far. */
+  bytes = 0
   #windowAt: number
-  #bytes = 0
+  #windowBytes = 0
   readonly #rates: number[] = []
 
   constructor(now: number) {
@@ -14,7 +16,8 @@ export class SendMeter {
 
   add(bytes: number, now: number): void {
     this.#roll(now)
-    this.#bytes += bytes
+    this.bytes += bytes
+    this.#windowBytes += bytes
   }
 
   bytesPerSec(now: number): number {
@@ -27,9 +30,9 @@ export class SendMeter {
   #roll(now: number): void {
     const elapsedMs = now - this.#windowAt
     if (elapsedMs < WINDOW_MS) return
-    this.#rates.push((this.#bytes / elapsedMs) * 1000)
+    this.#rates.push((this.#windowBytes / elapsedMs) * 1000)
     if (this.#rates.length > WINDOWS) this.#rates.shift()
-    this.#bytes = 0
+    this.#windowBytes = 0
     this.#windowAt = now
   }
 }

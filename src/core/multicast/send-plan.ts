@@ -21,7 +21,7 @@ export interface SendPlanOptions {
   readonly minReceivers: number
   /** Receivers that came after a chunk had been sent, and lack it, for it to be sent again; fewer get it by other ways. */
   readonly minLateReceivers: number
-  /** Receivers at a time; more are refused. Each costs what it said, 1000 bytes at the most. */
+  /** Receivers at a time; more are refused. Each costs what it said, 1100 bytes at the most. */
   readonly maxReceivers: number
 }
 

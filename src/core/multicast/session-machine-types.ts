@@ -113,7 +113,7 @@ export interface SenderLimits {
   readonly windowBlocks: number
   /** The same, bytes; at least 4 blocks whatever it says. */
   readonly windowBytes: number
-  /** How long a full window waits for receivers that lack its oldest block before it is given up, ms. */
+  /** How long one receiver may hold the session up at a full window, ms; beyond it, for a twentieth of the time: then blocks are given up. */
   readonly stallMs: number
   /** How long after the second receiver the session waits for the other invited ones, ms. */
   readonly settleMs: number
@@ -133,7 +133,8 @@ export interface SenderLimits {
   readonly maxGrttMs: number
   /** RFC 5401's K: the back-off lasts up to K times the group's round trip. */
   readonly backoffFactor: number
-  /** The longest back-off that is asked of receivers, ms, however much feedback comes. */
+  /** The longest back-off of a group that is not small, ms: least, and greatest, however much feedback comes. */
+  readonly minBackoffMs: number
   readonly maxBackoffMs: number
   /** Receivers up to which nobody backs off. */
   readonly smallGroup: number
@@ -144,8 +145,10 @@ export interface SenderLimits {
   readonly statusMs: number
   /** The same while there is nothing to send, ms. */
   readonly heartbeatMs: number
-  /** The first pause between two status packets when there is nothing to send, ms; it doubles up to `heartbeatMs`. */
+  /** The first pause between two status packets when there is nothing to send, ms; it doubles up to `heartbeatMs`, or grows up to `endMs`. */
   readonly minStatusMs: number
+  /** The longest pause between two status packets that tell the end, ms: short, as everybody waits for them and a burst may lose many. */
+  readonly endMs: number
   /** How often the end is said, and nobody asks for anything, before the sender goes without having heard from all. */
   readonly endRepeats: number
   /** Receivers up to which the sender waits for each by what it reports; in larger groups, until nobody asks any more. */
@@ -171,9 +174,9 @@ export const DEFAULT_SENDER_LIMITS: SenderLimits = {
   burstBytes: 96 * 1024,
   datagramSlots: 256,
   aheadBlocks: 4,
-  windowBlocks: 96,
+  windowBlocks: 256,
   windowBytes: 48 * 1024 * 1024,
-  stallMs: 400,
+  stallMs: 100,
   settleMs: 80,
   startTimeoutMs: 1000,
   maxReceivers: 16_384,
@@ -184,18 +187,20 @@ export const DEFAULT_SENDER_LIMITS: SenderLimits = {
   minGrttMs: 0.2,
   maxGrttMs: 2000,
   backoffFactor: 6,
-  maxBackoffMs: 250,
+  minBackoffMs: 5,
+  maxBackoffMs: 60,
   smallGroup: 8,
   minAggregateMs: 0.3,
   maxAggregateMs: 50,
   statusMs: 25,
-  heartbeatMs: 100,
+  heartbeatMs: 50,
   minStatusMs: 3,
-  endRepeats: 12,
+  endMs: 20,
+  endRepeats: 60,
   exactGroup: 64,
   maxRepairs: 64,
   feedbackBytesPerSec: 25_000,
-  reportMs: 100,
+  reportMs: 25,
   maxPacketsPerReceiver: 2000,
   maxUnknownPackets: 4000,
   maxRequestsPerBlock: 64,
@@ -206,7 +211,7 @@ export interface ReceiverLimits {
   readonly windowBlocks: number
   /** The same, bytes; at least 4 blocks whatever it says. */
   readonly windowBytes: number
-  /** Time between two JOINs until a WELCOME comes, ms; it doubles, up to the second. Each is spread by a half. */
+  /** Time between two JOINs until a WELCOME comes, ms; it grows by a half each time, up to the second. Each is spread by a half. */
   readonly joinRetryMs: number
   readonly maxJoinRetryMs: number
   /** First JOINs of so many invited are spread over this long for each of them, ms. */
@@ -233,9 +238,9 @@ export interface ReceiverLimits {
 }
 
 export const DEFAULT_RECEIVER_LIMITS: ReceiverLimits = {
-  windowBlocks: 96,
+  windowBlocks: 256,
   windowBytes: 48 * 1024 * 1024,
-  joinRetryMs: 30,
+  joinRetryMs: 15,
   maxJoinRetryMs: 500,
   joinSpreadMs: 0.25,
   unreachedMs: 1500,

@@ -4,7 +4,7 @@
  *   control    = header | body, sealed by the session's cipher
  *   header     = u64 session id | u8 type | u48 sender id | u32 counter          19 bytes, authenticated with the body
  *   2 status   = u32 timestamp | u8 bits: 1 end is known, 2 over, 4 poll, 8 stopped | u32 sequence | u32 firstBlock | u32 nextBlock
- *                | varint grttUs | varint backoffUs | varint aggregateUs | varint reportMs | varint groupSize
+ *                | varint grttUs | varint backoffUs | varint aggregateUs | varint reportMs | varint groupSize | u8 usualNeed
  *                | varint count | count × (varint block − firstBlock, varint symbols)
  *   3 welcome  = u32 timestamp | varint groupSize | varint reportMs | varint count | count × (u48 sender id | u32 receiver | u32 firstBlock)
  *   4 expel    = varint count | count × (u32 receiver | u8 reason)
@@ -29,7 +29,7 @@ import type { SessionCipher } from './session-types.ts'
 export const CONTROL_HEADER_BYTES = 19
 
 /** Bytes that a receiver may say of its needs. */
-export const MAX_APP_BYTES = 512
+export const MAX_APP_BYTES = 1100
 
 /** UTF-8 bytes of a receiver's name. */
 export const MAX_NAME_BYTES = 255
@@ -75,6 +75,8 @@ export interface StatusPacket {
   readonly aggregateUs: number
   readonly reportMs: number
   readonly groupSize: number
+  /** The most symbols of a block that somebody lacked lately, on average: who lacks fewer waits longer before it asks. */
+  readonly usualNeed: number
   readonly repairs: readonly AnnouncedRepair[]
 }
 
@@ -281,6 +283,7 @@ function writeStatus(writer: Writer, packet: StatusPacket): void {
   writer.u32(packet.firstBlock)
   writer.u32(packet.nextBlock)
   for (const value of [packet.grttUs, packet.backoffUs, packet.aggregateUs, packet.reportMs, packet.groupSize]) writer.varint(value)
+  writer.u8(packet.usualNeed)
   writer.varint(packet.repairs.length)
   for (const { block, symbols } of packet.repairs) {
     writer.varint(block - packet.firstBlock)
@@ -299,6 +302,7 @@ function readStatus(reader: Reader): StatusPacket {
   const aggregateUs = boundedVarint(reader, MAX_US)
   const reportMs = boundedVarint(reader, MAX_US)
   const groupSize = boundedVarint(reader, MAX_US)
+  const usualNeed = reader.u8()
   const count = boundedVarint(reader, MAX_ANNOUNCED)
   const repairs: AnnouncedRepair[] = []
   for (let i = 0; i < count && !reader.failed; i++) {
@@ -321,6 +325,7 @@ function readStatus(reader: Reader): StatusPacket {
     aggregateUs,
     reportMs,
     groupSize,
+    usualNeed,
     repairs,
   }
 }

@@ -9,6 +9,8 @@ import type { ReceiverPath } from './receiver-path.ts'
 
 /** Loss from which a receiver is compared with the others though it is random. */
 const MUCH_LOSS = 0.3
+/** Loss beyond its own that a receiver has which cannot take what is sent; below, nothing is known of what it could take. */
+const SOME_LOSS = 0.1
 
 export class SlowReceivers {
   readonly #options: RateOptions
@@ -26,13 +28,18 @@ export class SlowReceivers {
 
   /** Whether a receiver's trouble is its own; after the time that it has, it is given out. */
   isSlow(path: ReceiverPath, paths: ReadonlyMap<number, ReceiverPath>, now: number): boolean {
-    if ((path.troubledSince === undefined && path.meanLoss < MUCH_LOSS) || !this.#isBelow(path, paths, now)) {
+    if (this.#isUnproven(path) || !this.#isBelow(path, paths, now)) {
       path.slowSince = undefined
       return false
     }
     path.slowSince ??= now
     if (now - path.slowSince >= this.#options.slowHoldMs && !this.#slow.includes(path.receiver)) this.#slow.push(path.receiver)
     return true
+  }
+
+  /** Whether what a receiver lost says nothing of what it can take. */
+  #isUnproven(path: ReceiverPath): boolean {
+    return path.troubledSince === undefined ? path.meanLoss < MUCH_LOSS : path.totalLoss - path.floor < SOME_LOSS
   }
 
   /**

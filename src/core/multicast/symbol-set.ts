@@ -21,3 +21,10 @@ export function trimSet(set: Uint8Array): Uint8Array {
   while (length > 0 && set[length - 1] === 0) length--
   return new Uint8Array(set.subarray(0, length))
 }
+
+/** What is in either of two sets. */
+export function uniteSets(a: Uint8Array, b: Uint8Array): Uint8Array {
+  const united = new Uint8Array(Math.max(a.length, b.length))
+  for (let i = 0; i < united.length; i++) united[i] = (a[i] ?? 0) | (b[i] ?? 0)
+  return united
+}

@@ -182,8 +182,8 @@ export class Announcements {
     const children: Neighbour[] = []
     for (const neighbour of this.#state.neighbours.values()) {
       if (neighbour.subscription === undefined || neighbour.subscription.mask === 0) continue
-      // Who wants nothing sent at present is not slow.
-      if (neighbour.clearTo === 0) continue
+      // Who wants nothing sent of what waits is not slow.
+      if (neighbour.hasFresh() && neighbour.fresh[neighbour.freshHead]! >= neighbour.clearTo) continue
       children.push(neighbour)
       least = Math.min(least, neighbour.freshCount())
       waiting += neighbour.freshCount()

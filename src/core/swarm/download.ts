@@ -160,7 +160,7 @@ export class Downloads {
       this.#ratedAt = now
       this.#arrivedBytes = 0
     }
-    if (this.#state.isHeld) return
+    if (this.#state.heldFrom === 0) return
     this.#requests.checkTimeouts(now)
     this.#lateness.look((run) => this.#isCovered(run, now), now)
     this.pick(now)
@@ -168,7 +168,7 @@ export class Downloads {
 
   /** Stripes without a parent, or with one that has let several runs come late. */
   lateStripes(): number[] {
-    return this.#state.isHeld ? [] : this.#lateness.lateStripes()
+    return this.#state.heldFrom < Infinity ? [] : this.#lateness.lateStripes()
   }
 
   // ---- picking ----
@@ -177,7 +177,7 @@ export class Downloads {
   pick(now: number): void {
     const state = this.#state
     this.#pickedAt = now
-    if (state.isDone || state.isHeld || state.options.isOrigin || state.neighbours.size === 0) return
+    if (state.isDone || state.heldFrom === 0 || state.options.isOrigin || state.neighbours.size === 0) return
     let room = Math.max(MIN_OUTSTANDING_BYTES, this.#rate * OUTSTANDING_MS)
     for (const neighbour of state.neighbours.values()) room -= neighbour.outstandingBytes
     const orders: Map<Neighbour, number[]> = new Map()

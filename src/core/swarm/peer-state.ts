@@ -34,8 +34,8 @@ export class PeerState {
   isTrackerUp = true
   /** Parents may send chunks below this. */
   clearedTo = 0
-  /** Another way brings what is missing: nothing is asked for, and parents are told to send nothing. */
-  isHeld = false
+  /** Another way brings what is missing from this chunk on: nothing of it is asked for, and parents are told to send nothing of it. */
+  heldFrom: number = Infinity
   /** The manifest is complete and every chunk is here. */
   isDone = false
   /** All runs below this are here. */
@@ -106,7 +106,7 @@ export class PeerState {
     return neighbour.announced.hasRange(run * this.runChunks, this.runLength(run))
   }
 
-  /** Visits the first `most` runs that are not here and wholly known, in order. */
+  /** Visits the first `most` runs that are not here, wholly known, and not left to another way, in order. */
   eachMissing(most: number, visit: (run: number) => void): void {
     const { have, content, runChunks } = this
     const known = content.knownChunks
@@ -114,6 +114,7 @@ export class PeerState {
     this.#firstMissing = Math.floor(chunk / runChunks)
     for (let count = 0; count < most && chunk < known; count++) {
       const run = Math.floor(chunk / runChunks)
+      if ((run + 1) * runChunks > this.heldFrom) break
       if (content.isComplete || (run + 1) * runChunks <= known) visit(run)
       if ((run + 1) * runChunks >= known) break
       chunk = have.nextClear((run + 1) * runChunks)

@@ -21,10 +21,10 @@ export type PeerInput =
   /** The answer to the output `reuse`: this node's disk was searched for all entries below `upTo`; what was there came as `stored`. */
   | { readonly type: 'reused'; readonly upTo: number }
   /**
-   * Another way (multicast) is about to bring the chunks that are missing, or does so no more: as long as it is on, nothing is asked for
-   * and parents send nothing unasked, so that no chunk comes twice. Whoever turns it on turns it off within a bounded time.
+   * Another way (multicast) is about to bring the chunks that are missing from `fromChunk` on: as long as it does nothing of them is asked for
+   * and parents send nothing of them unasked, so that no chunk comes twice. Infinity ends it, which whoever began it does in bounded time.
    */
-  | { readonly type: 'hold'; readonly isOn: boolean }
+  | { readonly type: 'hold'; readonly fromChunk: number }
   /** Another way brought these chunks, whose entries are known; verified here as those of a neighbour are. */
   | { readonly type: 'brought'; readonly firstChunk: number; readonly count: number; readonly payload: Uint8Array }
   /** At the origin: another way carries these chunks to peers, which pass them on: they need not be handed out to the trees first. */

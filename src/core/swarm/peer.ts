@@ -132,7 +132,7 @@ export class SwarmPeer {
       case 'reused':
         return this.#reused(input.upTo)
       case 'hold':
-        return this.#hold(input.isOn, now)
+        return this.#hold(input.fromChunk, now)
       case 'brought':
         return this.#brought(input.firstChunk, input.count, input.payload, now)
       case 'handed-out':
@@ -242,7 +242,8 @@ export class SwarmPeer {
       manifestFrom: wantsManifest ? state.content.knownChunks : -1,
     })
     if (mask !== 0) this.#downloads.cancelAsked(neighbour, mask)
-    if (mask !== 0 && !state.isHeld) state.send(neighbour.id, { type: 'clear', to: state.clearedTo })
+    const clearedTo = Math.min(state.clearedTo, state.heldFrom)
+    if (mask !== 0 && (clearedTo > 0 || state.heldFrom > 0)) state.send(neighbour.id, { type: 'clear', to: clearedTo })
   }
 
   #trackerChanged(isUp: boolean, now: number): void {
@@ -495,28 +496,28 @@ export class SwarmPeer {
   /** Tells the parents how far they may send: no chunk comes before its manifest entry, or before this node's own disk was searched for it. */
   #clear(upTo: number): void {
     if (upTo <= this.#state.clearedTo) return
+    const before = Math.min(this.#state.clearedTo, this.#state.heldFrom)
     this.#state.clearedTo = upTo
-    if (!this.#state.isHeld) this.#tellCleared(upTo)
+    if (Math.min(upTo, this.#state.heldFrom) > before) this.#tellCleared()
   }
 
-  #tellCleared(upTo: number): void {
-    for (const neighbour of this.#state.neighbours.values()) {
-      if (neighbour.mask !== 0) this.#state.send(neighbour.id, { type: 'clear', to: upTo })
+  #tellCleared(): void {
+    const { clearedTo, heldFrom, neighbours } = this.#state
+    for (const neighbour of neighbours.values()) {
+      if (neighbour.mask !== 0) this.#state.send(neighbour.id, { type: 'clear', to: Math.min(clearedTo, heldFrom) })
     }
   }
 
-  #hold(isOn: boolean, now: number): void {
+  #hold(fromChunk: number, now: number): void {
     const state = this.#state
-    if (isOn === state.isHeld || this.options.isOrigin) return
-    state.isHeld = isOn
-    if (isOn) {
-      this.#downloads.held()
-      return this.#tellCleared(0)
-    }
+    if (fromChunk === state.heldFrom || this.options.isOrigin) return
+    const isMore = fromChunk < state.heldFrom
+    state.heldFrom = fromChunk
     // What came meanwhile is said before parents go on, so that they leave it out.
-    for (const neighbour of state.neighbours.values()) if (neighbour.mask !== 0) this.#announcements.tell(neighbour)
-    this.#tellCleared(state.clearedTo)
-    this.#downloads.released(now)
+    if (!isMore) for (const neighbour of state.neighbours.values()) if (neighbour.mask !== 0) this.#announcements.tell(neighbour)
+    this.#tellCleared()
+    if (isMore) this.#downloads.held()
+    else this.#downloads.released(now)
   }
 
   #tick(now: number): void {

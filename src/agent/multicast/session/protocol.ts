@@ -83,7 +83,7 @@ export type FromSessionWorker =
     }
   /** Of a receiver. */
   | { readonly type: 'heard'; readonly id: number }
-  | { readonly type: 'welcomed'; readonly id: number }
+  | { readonly type: 'welcomed'; readonly id: number; readonly firstBlock: number }
   | { readonly type: 'received'; readonly id: number; readonly block: number; readonly payload: Uint8Array }
   | { readonly type: 'given-up'; readonly id: number; readonly block: number }
   /** All blocks were told of. */

@@ -134,7 +134,7 @@ export class ReceiverDriver {
       case 'complete':
         return this.#post({ type: output.type, id })
       case 'welcomed':
-        return this.#post({ type: 'welcomed', id })
+        return this.#post({ type: 'welcomed', id, firstBlock: output.firstBlock })
       case 'block': {
         const payload = transferable(output.payload)
         return this.#post({ type: 'received', id, block: output.block, payload }, [payload.buffer as ArrayBuffer])
