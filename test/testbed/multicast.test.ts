@@ -1,0 +1,181 @@
+/** Contents by multicast on a switch with faults: who gets it how, that it is right, and how often the sender has to send it. */
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import path from 'node:path'
+import { test } from 'node:test'
+import { Cluster, eventsOf, hashOf, MIB, sampleBytes, sha256, until, type Agent, type CliResult } from '../cluster.ts'
+import type { Receipt } from '#src/agent/deliveries/delivery-info.js'
+
+const TESTBED = path.resolve(import.meta.dirname, '../../../../shared/testbed/testbed')
+const PREFIX = 'mcast'
+const RECEIVERS = 4
+/** Of what a receiver is sent: headers take 1.057 at 1472 bytes; the rest is gossip, manifest and orders. */
+const ONE_COPY = 1.2
+
+function run(command: string, ...args: string[]): string {
+  const { status, stdout, stderr } = spawnSync(command, args, { encoding: 'utf8' })
+  assert.equal(status, 0, `${command} ${args.join(' ')}: ${stderr}`)
+  return stdout
+}
+
+const testbed = (...args: string[]): string => run(TESTBED, '--prefix', PREFIX, ...args)
+const addressOf = (k: number): string => (k === 0 ? '10.77.0.1' : `10.77.1.${k}`)
+
+/** Bytes that host 0 has sent. */
+const sentByOrigin = (): number => (JSON.parse(testbed('counters')) as Record<string, { tx: number }>)['h0']!.tx
+
+/** The switch passes no multicast on to a host, or does again. */
+const block = (k: number, isBlocked: boolean): string =>
+  run('nsenter', `--net=/run/netns/tb-${PREFIX}-sw`, 'bridge', 'link', 'set', 'dev', `h${k}`, 'mcast_flood', isBlocked ? 'off' : 'on')
+
+/** Waits until multicast from an agent reaches so many others, as it says last. */
+async function reaches(agent: Agent, count: number): Promise<void> {
+  await until(`multicast of ${agent.name} reaches ${count}`, () => {
+    return agent.logged('whom multicast reaches has changed').at(-1)?.['reached'] === count
+  })
+}
+
+/** All but what was sent before it had joined came by multicast: a busy machine may let a receiver join a moment after the others. */
+function assertMostly({ member, multicastBytes = 0 }: Receipt, bytes: Uint8Array): void {
+  assert.ok(multicastBytes > 0.8 * bytes.length, `${member} got ${multicastBytes} of ${bytes.length} bytes by multicast`)
+}
+
+function receiptsOf(result: CliResult): Map<string, Receipt> {
+  const last = eventsOf(result).at(-1)
+  assert.ok(last?.event === 'done', `${result.stdout.trim().split('\n').at(-1)} ${result.stderr}`)
+  return new Map(last.delivery.members.map(({ name, receipt }) => [name, receipt!]))
+}
+
+test('files by multicast, with blocked ports, losses and nodes that end', async (t) => {
+  testbed('up', String(RECEIVERS), '--rate', '100mbit')
+  t.after(() => testbed('down'))
+  const cluster = await Cluster.open(t)
+  const agents: Agent[] = []
+  for (let k = 0; k <= RECEIVERS; k++) {
+    agents.push(
+      await cluster.start(`h${k}`, {
+        address: addressOf(k),
+        launcher: ['nsenter', `--net=/run/netns/tb-${PREFIX}-h${k}`],
+        flags: ['--insecure', '--http-bind', '127.0.0.1'],
+        join: agents.slice(0, 1),
+      }),
+    )
+  }
+  await cluster.acquainted(...agents)
+  const [origin, ...receivers] = agents as [Agent, ...Agent[]]
+  const [, h2, h3] = receivers as [Agent, Agent, Agent, Agent]
+  await reaches(origin, RECEIVERS)
+
+  /** Sends a file to all; gives the receipts, and how many copies left the sender. */
+  const send = async (
+    name: string,
+    bytes: Buffer,
+    meanwhile: () => Promise<void> = () => Promise.resolve(),
+  ): Promise<{ receipts: Map<string, Receipt>; copies: number }> => {
+    const before = sentByOrigin()
+    const sending = origin.startCli('send', await cluster.file(name, bytes), '--to', 'all', '--dest', name, '--json')
+    await meanwhile()
+    const receipts = receiptsOf(await sending.result)
+    const copies = (sentByOrigin() - before) / bytes.length
+    for (const receiver of receivers) assert.equal(await hashOf(receiver.received(name)), sha256(bytes), receiver.name)
+    t.diagnostic(
+      `${name}: ${copies.toFixed(2)} copies; ${[...receipts.values()].map(({ member, multicastBytes = 0, durationMs }) => `${member} ${((100 * multicastBytes) / bytes.length).toFixed(0)} % in ${durationMs} ms`).join(', ')}`,
+    )
+    return { receipts, copies }
+  }
+  /** Waits until something of a delivery is at an agent. */
+  const begun = (agent: Agent, leastBytes: number): Promise<void> =>
+    until(`${leastBytes} bytes are at ${agent.name}`, async () => {
+      const { stdout } = await agent.cli('content', 'ls', '--json')
+      const { contents } = JSON.parse(stdout) as { contents: { haveBytes: number; state: string }[] }
+      return contents.some(({ state, haveBytes }) => state === 'partial' && haveBytes > leastBytes)
+    })
+
+  await t.test('a file to four hosts leaves the sender once', async () => {
+    const bytes = sampleBytes('four', 16 * MIB)
+    const { receipts, copies } = await send('four.bin', bytes)
+    for (const receipt of receipts.values()) assertMostly(receipt, bytes)
+    assert.ok(copies < ONE_COPY, `${copies} copies`)
+  })
+
+  await t.test('what is mostly at the receivers already is sent as far as it is not', async () => {
+    const bytes = sampleBytes('four', 16 * MIB)
+    sampleBytes('changed', 4 * MIB).copy(bytes, 6 * MIB)
+    const { receipts, copies } = await send('changed.bin', bytes)
+    for (const receipt of receipts.values()) assert.ok(receipt.receivedBytes < 5 * MIB && receipt.reusedBytes > 11 * MIB)
+    assert.ok(copies < 0.5, `${copies} copies`)
+  })
+
+  await t.test('one percent in fifty and one in ten lost: all is right, and repair takes little', async () => {
+    for (const [percent, most] of [
+      [2, 1.35],
+      [10, 1.8],
+    ] as const) {
+      testbed('loss', 'all', String(percent))
+      const { copies } = await send(`loss-${percent}.bin`, sampleBytes(`loss ${percent}`, 8 * MIB))
+      assert.ok(copies < most, `${copies} copies at ${percent} %`)
+    }
+    testbed('loss', 'all', '0')
+    await reaches(origin, RECEIVERS)
+  })
+
+  await t.test('a host whose port passes no multicast gets it from its neighbours, not from the sender', async () => {
+    block(3, true)
+    await reaches(origin, RECEIVERS - 1)
+    const bytes = sampleBytes('blocked', 16 * MIB)
+    const { receipts, copies } = await send('blocked.bin', bytes)
+    for (const [name, receipt] of receipts) {
+      if (name === 'h3') assert.equal(receipt.multicastBytes, 0)
+      else assertMostly(receipt, bytes)
+    }
+    assert.ok(copies < 1.4, `${copies} copies`)
+    block(3, false)
+    await reaches(origin, RECEIVERS)
+  })
+
+  await t.test('a port that passes no more in the middle: its host goes on by the swarm, the others by multicast', async () => {
+    const bytes = sampleBytes('middle', 32 * MIB)
+    const { receipts } = await send('middle.bin', bytes, async () => {
+      await begun(h3, 2 * MIB)
+      block(3, true)
+    })
+    for (const [name, receipt] of receipts) {
+      const { multicastBytes = 0 } = receipt
+      if (name === 'h3') assert.ok(multicastBytes > 0 && multicastBytes < bytes.length, `${multicastBytes} bytes`)
+      else assertMostly(receipt, bytes)
+    }
+    block(3, false)
+    await reaches(origin, RECEIVERS)
+  })
+
+  await t.test('a receiver that is killed and starts again keeps what it had', async () => {
+    const bytes = sampleBytes('killed', 32 * MIB)
+    let had = 0
+    const { receipts } = await send('killed.bin', bytes, async () => {
+      await begun(h2, 8 * MIB)
+      await h2.end('SIGKILL')
+      await h2.start()
+      const { stdout } = await h2.cli('content', 'ls', '--json')
+      had = (JSON.parse(stdout) as { contents: { haveBytes: number; totalBytes?: number }[] }).contents
+        .filter(({ totalBytes }) => totalBytes === bytes.length)
+        .reduce((sum, { haveBytes }) => sum + haveBytes, 0)
+    })
+    t.diagnostic(`it had ${had} bytes`)
+    assert.ok(receipts.get('h2')!.receivedBytes < bytes.length - 4 * MIB, `${receipts.get('h2')!.receivedBytes} bytes received again`)
+    await reaches(origin, RECEIVERS)
+  })
+
+  await t.test('a sender that is killed: what its receivers have together, each of them gets', async () => {
+    block(3, true)
+    await reaches(origin, RECEIVERS - 1)
+    const bytes = sampleBytes('orphans', 24 * MIB)
+    const sending = origin.startCli('send', await cluster.file('orphans.bin', bytes), '--to', 'all', '--dest', 'orphans.bin', '--json')
+    await until('those that are reached have it', async () => (await hashOf(h2.received('orphans.bin')).catch(() => '')) === sha256(bytes))
+    await origin.end('SIGKILL')
+    await sending.result
+    for (const receiver of receivers) {
+      await until(`${receiver.name} has it`, async () => (await hashOf(receiver.received('orphans.bin')).catch(() => '')) === sha256(bytes))
+    }
+    block(3, false)
+  })
+})
