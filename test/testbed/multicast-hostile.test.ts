@@ -15,9 +15,8 @@ import { Lan } from './lan.ts'
 
 const HOSTILE = path.join(import.meta.dirname, 'hostile-host.js')
 const SMALL_BUFFERS = path.join(import.meta.dirname, 'small-buffers.js')
-const GOSSIP_PORT = 7946
-/** What is not a session's: mDNS, and beacons. */
-const OTHER_PORTS = [5353, 7949]
+/** What is not a session's: mDNS, gossip, beacons. */
+const OTHER_PORTS = [5353, 7946, 7949]
 const SIZE = 32 * MIB
 const DOWN_MS = 1500
 const HELD_UP_MS = 20
@@ -77,22 +76,20 @@ async function agentsOn(
 async function sessionAt(lan: Lan, host: number): Promise<{ address: string; port: number }> {
   let found: { address: string; port: number } | undefined
   await until(`h${host} joins a session`, () => {
-    found = lan.udpSockets(host).find(({ address, port }) => isMulticast(address) && !OTHER_PORTS.includes(port))
+    found = lan.udpSockets(host).find(({ address }) => isSessionGroup(address))
     return found !== undefined
   })
   return found!
 }
 
-function isMulticast(address: string): boolean {
-  const first = Number(address.split('.')[0])
-  return first >= 224 && first < 240
+/** Source-specific, or of any source within an organisation; beacons and discovery have groups of 239.255.0.0/16 and 224.0.0.0/24. */
+function isSessionGroup(address: string): boolean {
+  return /^(232\.|239\.(19[2-9]|2[0-4]\d|25[0-4])\.)/.test(address)
 }
 
 /** Ports at which a host's sessions take what receivers answer. */
 function controlPorts(lan: Lan, host: number): number[] {
-  const own = lan
-    .udpSockets(host)
-    .filter(({ address, port }) => !isMulticast(address) && port !== GOSSIP_PORT && !OTHER_PORTS.includes(port))
+  const own = lan.udpSockets(host).filter(({ address, port }) => !/^2[23]\d\./.test(address) && !OTHER_PORTS.includes(port))
   return own.map(({ port }) => port)
 }
 
@@ -124,7 +121,7 @@ class Sending {
       const receipt = receiptOf(last.delivery, receiver.name)
       assert.equal(receipt.status, 'done')
       assert.equal(await hashOf(receiver.received(this.dest)), sha256(this.bytes))
-      byMulticast.push((receipt as { multicastBytes?: number }).multicastBytes ?? 0)
+      byMulticast.push(receipt.multicastBytes ?? 0)
     }
     return byMulticast
   }
@@ -230,7 +227,7 @@ test('receive buffers of the stock 208 KiB overflow, and the delivery ends by mu
     await new Promise((resolve) => setTimeout(resolve, HELD_UP_MS))
     receivers[0]!.signal('SIGCONT')
     await new Promise((resolve) => setTimeout(resolve, 4 * HELD_UP_MS))
-    const sockets = lan.udpSockets(1).filter((socket) => socket.port === port && isMulticast(socket.address))
+    const sockets = lan.udpSockets(1).filter((socket) => socket.port === port && isSessionGroup(socket.address))
     drops = Math.max(drops, ...sockets.map((socket) => socket.drops))
   }
   const byMulticast = await begun.delivered(receivers)
