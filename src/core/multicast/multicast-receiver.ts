@@ -291,7 +291,11 @@ export class MulticastReceiver {
   #suppress(block: ReceivedBlock | undefined, symbols: number, now: number): void {
     if (block === undefined || block.missing > symbols) return
     const until = now + this.#holdoffMs()
-    if (block.lackingSince !== Infinity && block.holdUntil <= now) this.#counters.suppressedNacks++
+    if (block.lackingSince !== Infinity && block.holdUntil <= now) {
+      this.#counters.suppressedNacks++
+      // The next request is drawn anew: with the old draws kept, the early ones would be used up, and the rest come all at once.
+      this.#drawnMs = -1
+    }
     block.holdUntil = Math.max(block.holdUntil, until)
   }
 

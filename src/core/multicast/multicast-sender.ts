@@ -380,7 +380,7 @@ export class MulticastSender {
         if (member.heldUpMs < this.#limits.stallMs) return true
         isLacked = true
       }
-    } else if (now - block.activeAt < 2 * (this.#backoffMs() + this.#grtt.valueMs + this.#aggregateMs()) + this.#limits.minStatusMs)
+    } else if (now - block.activeAt < 4 * (this.#backoffMs() + this.#grtt.valueMs + this.#aggregateMs()) + this.#limits.minStatusMs)
       return true
     if (isLacked) this.#counters.givenUpBlocks++
     return false
