@@ -35,3 +35,5 @@ export {
 } from './content-assembler.ts'
 export { decodeNeeds, encodeNeeds, MAX_NEEDS_BYTES, type HeldRanges } from './needs.ts'
 export { DEFAULT_SEND_PLAN_OPTIONS, SendPlan, type PlannedRun, type SendPlanOptions, type SendPlanStatus } from './send-plan.ts'
+export { SessionRate, type RateStatus } from './rate-control.ts'
+export { DEFAULT_RATE_OPTIONS, type RateOptions } from './rate-options.ts'
