@@ -329,6 +329,7 @@ export class MulticastSender {
 
   #takeNack(member: Member, packet: NackPacket, now: number): void {
     this.#counters.nacks++
+    if (this.#options.rate.isSlow(member.receiver)) return
     const blocks = this.#blocks
     const sequence = unwrapU32(packet.sequence, blocks.sequence)
     let isFirst = false
@@ -380,7 +381,7 @@ export class MulticastSender {
         if (member.heldUpMs < this.#limits.stallMs) return true
         isLacked = true
       }
-    } else if (now - block.activeAt < 2 * (this.#backoffMs() + this.#grtt.valueMs + this.#aggregateMs()) + this.#limits.minStatusMs)
+    } else if (now - block.activeAt < 4 * (this.#backoffMs() + this.#grtt.valueMs + this.#aggregateMs()) + this.#limits.minStatusMs)
       return true
     if (isLacked) this.#counters.givenUpBlocks++
     return false
@@ -410,6 +411,7 @@ export class MulticastSender {
     this.#timers.start = Infinity
     if (count === 0) return this.#finish('nobody', now)
     this.#phase = 'sending'
+    this.#budget.begin(this.#groupSize.value)
     // How long to back off in a group of this size must be known before the first packet is lost.
     this.#sendStatus(now)
     this.#wantBlocks()
