@@ -15,7 +15,7 @@ import { composePacket, groupParts, packetRoom, PART_OVERHEAD_BYTES, peelPacket 
 import { composeStream, StreamDecoder } from '../../core/gossip/stream.ts'
 import type { SwimInput, SwimOutput } from '../../core/gossip/swim-types.ts'
 import { unreadableCause } from '../../core/gossip/unreadable.ts'
-import { concatBytes } from '../../core/lib/bytes.ts'
+import { concatBytes, copyBytes } from '../../core/lib/bytes.ts'
 import { isWireError } from '../../core/wire/wire-error.ts'
 import { formatAddress, isUnspecified } from '../addresses.ts'
 import { explainError, fromErrno } from '../errors.ts'
@@ -232,7 +232,8 @@ export class GossipSockets {
   #encode(message: PacketMessage): Uint8Array {
     const known = this.#encoded.get(message)
     if (known !== undefined) return known
-    const bytes = encodePacketMessage(message)
+    // A copy: what they were written into has room for more, and thousands of broadcasts may wait.
+    const bytes = copyBytes(encodePacketMessage(message))
     this.#encoded.set(message, bytes)
     return bytes
   }
