@@ -1,6 +1,6 @@
 /**
- * What a member costs in memory: one agent is told of N members by a process that speaks the wire protocol and answers for all of them; the heap of
- * each of its threads after a collection, and its resident memory, minus those of an agent alone. Prints one JSON line per N.
+ * What a member costs in memory: one agent is told of N members by a process that speaks the wire protocol and answers for all of them; the
+ * heap of each of its threads after a collection, and its resident memory, minus those of an agent that knows a few. Prints a JSON line per N.
  *
  *   node bench/gossip/memory.mjs [--members 1000,4000] [--settle SECONDS] [--snapshot DIRECTORY]
  */
@@ -149,19 +149,19 @@ if (isMainThread) {
 } else channel.onmessage = ({ data }) => { if (data === 'look') channel.postMessage({ heap: look() }) }
 `
 
-async function measure(count) {
+async function measure(count, settleSeconds) {
   const directory = mkdtempSync(join(tmpdir(), 'polycast-memory-'))
-  const end = await feed(Math.max(1, count))
+  const end = await feed(count)
   const { child, api } = await startAgent(directory)
   try {
-    if (count > 0) await api('POST', '/v1/join', { addresses: [`${FEEDER}:${PORT}`] })
+    await api('POST', '/v1/join', { addresses: [`${FEEDER}:${PORT}`] })
     // Not by the list of members, which would be most of what the main thread allocates.
     for (;;) {
       const text = await (await fetch(`http://${AGENT}:7948/metrics`)).text()
       if (text.includes(`polycast_members{status="alive"} ${count + 1}\n`)) break
       await pause(500)
     }
-    await pause(1000 * (count === 0 ? 10 : Number(values.settle)))
+    await pause(1000 * settleSeconds)
     const heaps = []
     child.on('message', ({ heap }) => heaps.push(heap))
     child.kill('SIGUSR2')
@@ -181,11 +181,13 @@ async function measure(count) {
   }
 }
 
+// Some members, so that what is compiled and made once for any number of them counts for none.
+const FEW = 16
 const used = (heap) => heap.heapUsed + heap.external
-const idle = await measure(0)
+const idle = await measure(FEW, 30)
 for (const count of values.members.split(',').map(Number)) {
-  const full = await measure(count)
-  const perMember = (name) => (used(full.threads[name]) - used(idle.threads[name])) / count / 1024
+  const full = await measure(count, Number(values.settle))
+  const perMember = (name) => (used(full.threads[name]) - used(idle.threads[name])) / (count - FEW) / 1024
   const round = (kib) => Math.round(kib * 100) / 100
   const main = perMember('main')
   const worker = perMember('gossip')
@@ -195,8 +197,8 @@ for (const count of values.members.split(',').map(Number)) {
       heapKibPerMember: round(main + worker),
       mainKib: round(main),
       gossipKib: round(worker),
-      rssKibPerMember: round((full.rss - idle.rss) / count / 1024),
-      idleRssMib: round(idle.rss / 1024 / 1024),
+      rssKibPerMember: round((full.rss - idle.rss) / (count - FEW) / 1024),
+      fewRssMib: round(idle.rss / 1024 / 1024),
       rssMib: round(full.rss / 1024 / 1024),
     })}\n`,
   )

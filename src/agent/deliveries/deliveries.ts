@@ -173,12 +173,13 @@ export class Deliveries {
 
   /** Opens the catalog and declares the calls; `start` goes on with what was interrupted and answers them. Errors: data-dir-unusable, no-space. */
   static async open(options: DeliveriesOptions): Promise<Deliveries> {
-    return new Deliveries(options, await Catalog.open(join(options.dataDirectory, 'catalog')))
+    const deliveries = new Deliveries(options, await Catalog.open(join(options.dataDirectory, 'catalog')))
+    await deliveries.payloads.open()
+    return deliveries
   }
 
   /** Goes on with the deliveries and gets that the last end of this process interrupted, and answers calls from now on. Errors: dest-not-writable. */
   async start(): Promise<void> {
-    await this.payloads.open()
     await this.#inbounds.resume()
     for (const order of this.#catalog.orders.values()) {
       if (order.ended === undefined && !this.#running.has(order.id))

@@ -1,7 +1,8 @@
 /** Each cause by what is observed of it. */
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { diagnoseSelf, diagnoseTarget, nameUnknown, type FindingCode, type SelfObservation, type TargetObservation } from './diagnosis.ts'
+import { diagnoseSelf, diagnoseTarget, nameUnknown, type FindingCode } from './diagnosis.ts'
+import type { SelfObservation, TargetObservation } from './observations.ts'
 
 function pings(...answered: readonly number[]): TargetObservation['pings'] {
   return [64, 576, 1200, 1400].map((bytes, at) => ({ bytes, sent: 5, answered: answered[at] ?? answered.at(-1) ?? 0 }))

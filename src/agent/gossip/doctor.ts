@@ -16,19 +16,12 @@ import type { SerfMember } from '../../core/gossip/serf/serf-types.ts'
 import { utf8Decode, utf8Encode } from '../../core/lib/bytes.ts'
 import { isWireError } from '../../core/wire/wire-error.ts'
 import { formatAddress } from '../addresses.ts'
-import {
-  diagnoseSelf,
-  diagnoseTarget,
-  INTEREST_MS,
-  nameUnknown,
-  type HeldUp,
-  type PeerReport,
-  type TargetObservation,
-} from './diagnosis.ts'
+import { diagnoseSelf, diagnoseTarget, INTEREST_MS, nameUnknown } from './diagnosis.ts'
 import type { GossipClock } from './gossip-clock.ts'
 import type { GossipSockets, TransportInput } from './gossip-sockets.ts'
 import type { DoctorReport, Examination } from './gossip.ts'
 import { ipText } from './ip-bytes.ts'
+import type { HeldUp, PeerReport, TargetObservation } from './observations.ts'
 import type { SenderTable } from './sender-table.ts'
 
 /** The query that other nodes answer with a `PeerReport`. */

@@ -14,13 +14,14 @@ import type { Endpoint, PacketMessage, Ping, StreamMessage } from '../../core/go
 import { composePacket, groupParts, packetRoom, PART_OVERHEAD_BYTES, peelPacket } from '../../core/gossip/packet.ts'
 import { composeStream, StreamDecoder } from '../../core/gossip/stream.ts'
 import type { SwimInput, SwimOutput } from '../../core/gossip/swim-types.ts'
-import { unreadableCause, type UnreadableCause } from '../../core/gossip/unreadable.ts'
-import { concatBytes } from '../../core/lib/bytes.ts'
+import { unreadableCause } from '../../core/gossip/unreadable.ts'
+import { concatBytes, copyBytes } from '../../core/lib/bytes.ts'
 import { isWireError } from '../../core/wire/wire-error.ts'
 import { formatAddress, isUnspecified } from '../addresses.ts'
 import { explainError, fromErrno } from '../errors.ts'
-import type { StreamObservation } from './diagnosis.ts'
 import { ipBytes, ipText } from './ip-bytes.ts'
+import type { StreamObservation } from './observations.ts'
+import { BARE, pingStream } from './stream-ping.ts'
 
 /** What the network tells the machine. */
 export type TransportInput = Extract<SwimInput, { type: 'packet' | 'send-failed' | 'stream-opened' | 'stream-answered' | 'stream-failed' }>
@@ -65,8 +66,6 @@ export interface TrafficCounters {
 
 const RECEIVE_BUFFER_BYTES = 2 * 1024 * 1024
 const MIN_RECEIVE_BUFFER_BYTES = 64 * 1024
-/** No layer at all. */
-const BARE: Framing = { label: new Uint8Array(0), isCompressing: false, encryption: undefined }
 /** Attempts to find a port that is free for both protocols. */
 const MAX_PORT_TRIES = 32
 
@@ -168,44 +167,10 @@ export class GossipSockets {
   }
 
   /** Pings by TCP, and tells what becomes of it in more words than the machine needs. Never rejects. */
-  async pingStream(to: Endpoint, ping: Ping, timeoutMs: number): Promise<StreamObservation> {
-    const { framing } = this.#options
-    return new Promise((resolve) => {
-      const socket = connect({ host: this.#host(to), port: to.port })
-      let isConnected = false
-      const end = (result: StreamObservation['result'], reason: string, cause?: UnreadableCause): void => {
-        clearTimeout(timer)
-        this.#sockets.delete(socket)
-        socket.destroy()
-        resolve({ result, reason, cause })
-      }
-      const timer = setTimeout(() => end(isConnected ? 'accepted' : 'silent', ''), timeoutMs)
-      this.#sockets.add(socket)
-      const decoder = new StreamDecoder(framing, false)
-      // Who has another key or label says so in plain words, where it says anything.
-      const plain = new StreamDecoder(BARE, false)
-      socket.on('connect', () => {
-        isConnected = true
-        socket.write(composeStream(ping, framing, true))
-      })
-      socket.on('data', (bytes) => {
-        const answer = decoder.push(bytes)
-        const words = plain.push(bytes)
-        if (answer === undefined) return
-        if (!isWireError(answer) && answer.type === 'ack') return end('answered', '')
-        const spoken = [words, answer].find((one) => one !== undefined && !isWireError(one) && one.type === 'error')
-        const reason = spoken !== undefined && !isWireError(spoken) && spoken.type === 'error' ? spoken.reason : undefined
-        if (reason !== undefined) return end('unreadable', `it says: ${reason}`, causeOfTheirs(reason))
-        if (isWireError(answer)) return end('unreadable', answer.message, unreadableCause(answer.message))
-        end('closed', `it answers with ${answer.type}`)
-      })
-      socket.on('error', (error: NodeJS.ErrnoException) => {
-        const isRefused = error.code === 'ECONNREFUSED'
-        const isReset = error.code === 'ECONNRESET' || error.code === 'EPIPE'
-        end(isRefused ? 'refused' : isReset ? 'closed' : error.code === 'ETIMEDOUT' ? 'silent' : 'unreachable', explainError(error))
-      })
-      socket.on('close', () => end('closed', ''))
-    })
+  pingStream(to: Endpoint, ping: Ping, timeoutMs: number): Promise<StreamObservation> {
+    const socket = connect({ host: this.#host(to), port: to.port })
+    this.#sockets.add(socket)
+    return pingStream(socket, ping, this.#options.framing, timeoutMs).finally(() => this.#sockets.delete(socket))
   }
 
   async close(): Promise<void> {
@@ -267,7 +232,8 @@ export class GossipSockets {
   #encode(message: PacketMessage): Uint8Array {
     const known = this.#encoded.get(message)
     if (known !== undefined) return known
-    const bytes = encodePacketMessage(message)
+    // A copy: what they were written into has room for more, and thousands of broadcasts may wait.
+    const bytes = copyBytes(encodePacketMessage(message))
     this.#encoded.set(message, bytes)
     return bytes
   }
@@ -402,12 +368,6 @@ export class GossipSockets {
       callback(isWireError(result) ? result.message : result)
     })
   }
-}
-
-/** What the other side says of this one's bytes, as seen from here. */
-function causeOfTheirs(reason: string): UnreadableCause {
-  const cause = unreadableCause(reason)
-  return cause === 'plain' ? 'sealed' : cause === 'sealed' ? 'plain' : cause
 }
 
 function endpointOf(address: string, port: number): Endpoint | undefined {
