@@ -1,5 +1,5 @@
 /**
- * Runs the scenarios of both simulators: `run [NAME …]` prints what comes out, `check` holds it against figures.json, `update` writes that
+ * Runs the scenarios of all simulators: `run [NAME …]` prints what comes out, `check` holds it against figures.json, `update` writes that
  * file; `seeds` runs each scenario from ten other seeds, to find what one seed doesn't show. A name is `swarm/loss`, or `swarm` for all
  * of them; without names all run but those that take long.
  *
@@ -11,6 +11,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { GOSSIP_RUNNABLES } from './gossip/scenarios.ts'
 import { TREE_RUNNABLES } from './gossip/tree-scenarios.ts'
 import { WHOLE_RUNNABLES } from './gossip/whole-scenarios.ts'
+import { MULTICAST_RUNNABLES } from './multicast/scenarios.ts'
 import type { Figures, Runnable } from './scenario.ts'
 import { SWARM_RUNNABLES } from './simulate.ts'
 
@@ -20,7 +21,7 @@ const FILE = new URL('../../src/sim/figures.json', import.meta.url)
 const SEEDS = 10
 
 const [command = 'run', ...names] = process.argv.slice(2)
-const all = [...SWARM_RUNNABLES, ...GOSSIP_RUNNABLES, ...WHOLE_RUNNABLES, ...TREE_RUNNABLES]
+const all = [...SWARM_RUNNABLES, ...GOSSIP_RUNNABLES, ...WHOLE_RUNNABLES, ...TREE_RUNNABLES, ...MULTICAST_RUNNABLES]
 const chosen = all.filter(({ name, isByHand }) => names.includes(name) || (!isByHand && isGroup(name)))
 if (!['run', 'check', 'update', 'seeds'].includes(command) || chosen.length === 0) {
   process.stderr.write(`usage: main.js run|check|update|seeds [NAME …]; there are ${all.map(({ name }) => name).join(', ')}\n`)

@@ -228,10 +228,20 @@ export class BlockSender {
     return this.#startRun(block, ascending(0, block.usedSymbols), true)
   }
 
-  /** The oldest block whose requests are to be answered now. */
+  /**
+   * The block whose requests are to be answered now: the oldest of those of which new parity serves somebody; after them, those for which
+   * symbols must be sent again, as these are asked for by few that lose much.
+   */
   #dueRepair(now: number): SenderBlock | undefined {
     let due: SenderBlock | undefined
-    for (const block of this.#asked) if (block.repairAt <= now && (due === undefined || block.block < due.block)) due = block
+    let isDueServed = false
+    for (const block of this.#asked) {
+      if (block.repairAt > now) continue
+      const isServed = block.requests.needWithin(this.#maxSymbols - block.usedSymbols) > 0
+      if (due !== undefined && (isServed === isDueServed ? block.block > due.block : isDueServed)) continue
+      due = block
+      isDueServed = isServed
+    }
     return due
   }
 
@@ -253,11 +263,13 @@ export class BlockSender {
   #repairOf(block: SenderBlock, most: number): Uint8Array {
     const { need } = block.requests
     if (block.repairs === 0) this.#usualNeed += (need - this.#usualNeed) * (need > this.#usualNeed ? RISE_SHARE : FALL_SHARE)
-    // What is sent to those who lost something gets lost as often.
-    const wanted = need + Math.round(need * this.#options.rate.proactiveShare)
     const first = block.usedSymbols
-    const fresh = Math.min(most, wanted, this.#maxSymbols - first)
-    const chosen = need > this.#maxSymbols - first ? block.requests.chooseSent(first, wanted - need - fresh).slice(0, most - fresh) : []
+    const unused = this.#maxSymbols - first
+    const served = block.requests.needWithin(unused) || need
+    // What is sent to those who lost something gets lost as often.
+    const wanted = served + Math.round(served * this.#options.rate.proactiveShare)
+    const fresh = Math.min(most, wanted, unused)
+    const chosen = served > unused ? block.requests.chooseSent(first, wanted - served - fresh).slice(0, most - fresh) : []
     block.usedSymbols += fresh
     this.counters.resentPackets += chosen.length
     const indices = new Uint8Array(chosen.length + fresh)

@@ -55,7 +55,12 @@ export class FeedbackSteering {
 
   /** How long after the last request for a block in a large group nobody will ask for it any more, ms. */
   get quietMs(): number {
-    return 2 * (this.backoffMs + this.grttMs + this.aggregateMs) + this.#limits.minStatusMs
+    return 4 * (this.backoffMs + this.grttMs + this.aggregateMs) + this.#limits.minStatusMs
+  }
+
+  /** The session begins, with the members that there are. */
+  begin(): void {
+    this.#budget.begin(this.#size.value)
   }
 
   setMembers(count: number): void {

@@ -284,6 +284,7 @@ export class MulticastSender {
 
   #takeNack(member: Member, packet: NackPacket, now: number): void {
     this.#counters.nacks++
+    if (this.#options.rate.isSlow(member.receiver)) return
     const blocks = this.#blocks
     const sequence = unwrapU32(packet.sequence, blocks.sequence)
     let isFirst = false
@@ -337,6 +338,7 @@ export class MulticastSender {
     this.#timers.start = Infinity
     if (count === 0) return this.#finish('nobody', now)
     this.#phase = 'sending'
+    this.#steering.begin()
     // How long to back off in a group of this size must be known before the first packet is lost.
     this.#sendStatus(now)
     this.#wantBlocks()
