@@ -1,6 +1,7 @@
 /**
  * Multicast of one content on this node: what it receives by it (`multicast-intake.ts`) and, where it plans the swarm, what it sends
  * (`multicast-origin.ts`), put together with the content's session.
+ * docs/specs/11-multicast-transfer.md.
  */
 import type { Bitfield } from '../../core/lib/bitfield.ts'
 import { encodeNeeds } from '../../core/multicast/needs.ts'
@@ -53,7 +54,7 @@ export interface ContentHost {
 }
 
 /** How long a receiver waits, before it joins, for what its own disk gives, ms; and how often it looks. */
-const SEARCH_MS = 400
+const SEARCH_MS = 800
 const SEARCH_STEP_MS = 10
 /** A manifest that has not grown for so long is as long as it is at present, ms. */
 const QUIET_MS = 60
