@@ -9,6 +9,7 @@ import { assert } from '../lib/assert.ts'
 import { type BlockLayout, fillSymbols, layoutOf, maxPayloadBytes, maxSymbolBytes } from './block-layout.ts'
 import { DATA_HEADER_BYTES, TAGGED_FROM, writeDataHeader, writeTag } from './data-packet.ts'
 import { Pacer } from './pacer.ts'
+import { ParityAhead } from './parity-ahead.ts'
 import { SenderBlock } from './sender-block.ts'
 import type { SenderLimits, SenderOptions } from './session-machine-types.ts'
 import { sessionIdBytes } from './session-packets.ts'
@@ -71,6 +72,13 @@ export class BlockSender {
   #begun = 0
   #firstBlock = 0
   #usualNeed = 0
+  /** How long requests of a block take to come, ms; 0 in small groups, which need no parity ahead of what was measured. */
+  requestsWithinMs = 0
+  /** In how many of the blocks nobody is to ask. */
+  unaskedShare = 0
+  readonly #ahead = new ParityAhead()
+  /** Blocks after their first run, until it is clear whether somebody asks. */
+  readonly #unsettled: SenderBlock[] = []
   #stalledSince = Infinity
   #stallCheckAt = Infinity
 
@@ -208,6 +216,7 @@ export class BlockSender {
     run.at++
     if (run.at < run.indices.length) return
     run.block.activeAt = now
+    if (run.isFirst && this.requestsWithinMs > 0) this.#unsettled.push(run.block)
     this.#run = undefined
   }
 
@@ -219,9 +228,20 @@ export class BlockSender {
     const block = this.#waiting.shift() as SenderBlock
     this.#window.set(block.block, block)
     this.#begun++
-    const parity = Math.min(this.#maxSymbols - block.k, Math.round(block.k * this.#options.rate.proactiveShare))
-    block.usedSymbols = block.k + parity
+    this.#settleAhead(now)
+    const ahead = this.requestsWithinMs > 0 ? this.#ahead.symbols : 0
+    block.parityAhead = Math.min(this.#maxSymbols - block.k, Math.max(ahead, Math.round(block.k * this.#options.rate.proactiveShare)))
+    block.usedSymbols = block.k + block.parityAhead
     return this.#startRun(block, ascending(0, block.usedSymbols), true)
+  }
+
+  /** Blocks that nobody asked for in the time that it takes. */
+  #settleAhead(now: number): void {
+    const unsettled = this.#unsettled
+    while (unsettled.length > 0 && unsettled[0]!.activeAt + this.requestsWithinMs < now) {
+      const { repairs, requests } = unsettled.shift()!
+      if (repairs === 0 && requests.need === 0) this.#ahead.unasked(this.unaskedShare)
+    }
   }
 
   #startRun(block: SenderBlock, indices: Uint8Array, isFirst: boolean): Run {
@@ -234,6 +254,7 @@ export class BlockSender {
   /** The symbols that answer the requests of a block, which are then over. */
   #repairOf(block: SenderBlock): Uint8Array {
     const { need } = block.requests
+    if (block.repairs === 0) this.#ahead.asked(block.parityAhead + need, this.unaskedShare)
     if (block.repairs === 0) this.#usualNeed += (need - this.#usualNeed) * (need > this.#usualNeed ? RISE_SHARE : FALL_SHARE)
     const fresh = this.#maxSymbols - block.usedSymbols
     // What is sent to those who lost something gets lost as often.

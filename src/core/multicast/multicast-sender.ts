@@ -53,6 +53,10 @@ const SWEEP_MS = 50
 /** The share of time for which a member may hold the session up in the long run. */
 const STALL_SHARE = 0.05
 
+/** The share of blocks that nobody is to ask for, by parity that goes ahead: while feedback is not too much, and when it is. */
+const FEW_UNASKED = 0.15
+const MANY_UNASKED = 0.7
+
 /** A member that is put out is told so at most this often, ms. */
 const TELL_AGAIN_MS = 50
 
@@ -453,7 +457,11 @@ export class MulticastSender {
       this.#statusPauseMs =
         this.#phase === 'ending' ? Math.min(endMs, 1.2 * this.#statusPauseMs) : Math.min(heartbeatMs, 2 * this.#statusPauseMs)
     }
-    this.#sendState(now, isPoll, false, false)
+    const backoffMs = this.#backoffMs()
+    blocks.requestsWithinMs = backoffMs === 0 ? 0 : 1.5 * (backoffMs + this.#grtt.valueMs + this.#aggregateMs())
+    blocks.unaskedShare = backoffMs < this.#limits.maxBackoffMs ? FEW_UNASKED : MANY_UNASKED
+    // Where nobody waits for each, nobody is asked.
+    this.#sendState(now, isPoll && this.#members.count <= this.#limits.exactGroup, false, false)
   }
 
   #sendState(now: number, isPoll: boolean, isOver: boolean, isStopped: boolean): void {

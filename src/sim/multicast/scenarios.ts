@@ -280,7 +280,7 @@ function figuresOf(world: MulticastWorld): Figures {
     lastMs: rounded(lastMs, 0),
     ended: [...ended].map(([how, count]) => `${count} ${how}`).join(', ') || 'none',
     nacksPerBlock: rounded(nacks / options.blocks, 2),
-    feedbackKbits: rounded((world.feedbackUntilCompleteBytes * 8) / lastMs, 1),
+    feedbackKbits: rounded(((world.feedbackUntilCompleteBytes - world.feedbackBeforeBytes) * 8) / lastMs, 1),
     nackKbits: rounded((world.nackWireBytes * 8) / lastMs, 1),
     joinKbytes: rounded(world.joiningWireBytes / 1000, 1),
     parity: rounded(proactivePackets / Math.max(1, sourcePackets), 4),
