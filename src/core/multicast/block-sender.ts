@@ -51,7 +51,8 @@ export class BlockSender {
   readonly #limits: SenderLimits
   readonly #maxSymbols: number
   readonly #symbolBytes: number
-  readonly #windowBlocks: number
+  /** Blocks that can be repaired at a time, at the most. */
+  readonly windowBlocks: number
   readonly #slots: readonly Slot[]
   readonly #parity: Uint8Array
   readonly #pacer: Pacer
@@ -94,7 +95,7 @@ export class BlockSender {
     this.#symbolBytes = maxSymbolBytes(parameters)
     this.maxPayloadBytes = maxPayloadBytes(parameters, cipher)
     const blockBytes = parameters.blockSymbols * this.#symbolBytes
-    this.#windowBlocks = Math.max(4, Math.min(limits.windowBlocks, Math.floor(limits.windowBytes / blockBytes)))
+    this.windowBlocks = Math.max(4, Math.min(limits.windowBlocks, Math.floor(limits.windowBytes / blockBytes)))
     this.#slots = makeSlots(limits.datagramSlots, DATA_HEADER_BYTES + this.#symbolBytes, sessionIdBytes(parameters.sessionId))
     this.#parity = new Uint8Array(PARITY_BATCH * this.#symbolBytes)
     this.#pacer = new Pacer(limits.burstMs, limits.burstBytes, now)
@@ -254,7 +255,8 @@ export class BlockSender {
   /** The symbols that answer the requests of a block, which are then over. */
   #repairOf(block: SenderBlock): Uint8Array {
     const { need } = block.requests
-    if (block.repairs === 0) this.#ahead.asked(block.parityAhead + need, this.unaskedShare)
+    // One that loses far more than others says nothing of what they need.
+    if (block.repairs === 0 && need <= block.k / 4) this.#ahead.asked(block.parityAhead + need, this.unaskedShare)
     if (block.repairs === 0) this.#usualNeed += (need - this.#usualNeed) * (need > this.#usualNeed ? RISE_SHARE : FALL_SHARE)
     const fresh = this.#maxSymbols - block.usedSymbols
     // What is sent to those who lost something gets lost as often.
@@ -292,7 +294,7 @@ export class BlockSender {
 
   /** Whether the window has a place for another block, once what nobody needs has left it. */
   #makeRoom(now: number): boolean {
-    while (this.#window.size >= this.#windowBlocks) {
+    while (this.#window.size >= this.windowBlocks) {
       const oldest = this.#window.get(this.#firstBlock) as SenderBlock
       if (this.#isNeeded(oldest, now)) {
         this.#stalledSince = Math.min(this.#stalledSince, now)

@@ -10,6 +10,8 @@ export interface Member {
   readonly joinedAt: number
   readonly firstBlock: number
   heardAt: number
+  /** When it was asked for a report that it has not answered yet; −Infinity before the first time. */
+  polledAt: number
   /** When it showed that it hears the group. */
   isReached: boolean
   /** Blocks before this are there, or given up. */
@@ -67,6 +69,7 @@ export class MemberTable {
       joinedAt: now,
       firstBlock,
       heardAt: now,
+      polledAt: -Infinity,
       isReached: false,
       firstMissing: firstBlock,
       isComplete: false,

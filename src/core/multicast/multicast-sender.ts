@@ -57,6 +57,12 @@ const STALL_SHARE = 0.05
 const FEW_UNASKED = 0.15
 const MANY_UNASKED = 0.7
 
+/** Who has not answered for this long nobody waits for, ms: some polls and answers may have got lost. */
+const ANSWER_MS = 60
+
+/** Time between two polls while nothing waits, ms. */
+const POLL_EVERY_MS = 100
+
 /** A member that is put out is told so at most this often, ms. */
 const TELL_AGAIN_MS = 50
 
@@ -121,6 +127,7 @@ export class MulticastSender {
   #hasAnnouncement = false
   #announcedAt = -Infinity
   #stallSeenAt = -Infinity
+  #polledAt = -Infinity
 
   constructor(options: SenderOptions, now: number) {
     this.#options = options
@@ -382,12 +389,27 @@ export class MulticastSender {
     if (count <= this.#limits.exactGroup) {
       for (const member of active.values()) {
         if (member.firstMissing > block.block) continue
-        if (member.heldUpMs < this.#limits.stallMs) return true
+        if (member.heldUpMs < this.#limits.stallMs && !this.#isDeaf(member, now)) return true
         isLacked = true
       }
     } else if (now - block.activeAt < 4 * (this.#backoffMs() + this.#grtt.valueMs + this.#aggregateMs()) + this.#limits.minStatusMs)
       return true
     if (isLacked) this.#counters.givenUpBlocks++
+    return false
+  }
+
+  /** Whether nobody waits for a member: it did not answer, or is on its way out. */
+  #isDeaf({ heardAt, polledAt, receiver }: Member, now: number): boolean {
+    return (heardAt < polledAt && now - polledAt > ANSWER_MS) || this.#options.rate.isSlow(receiver)
+  }
+
+  /** Whether somebody is so far behind, by what it said last, that the window will soon wait for it. */
+  #isBehind(now: number): boolean {
+    const { active, count } = this.#members
+    if (count > this.#limits.exactGroup || this.#phase !== 'sending' || now - this.#polledAt < POLL_EVERY_MS) return false
+    const middle = (this.#blocks.firstBlock + this.#blocks.sentBlocks) / 2
+    if (this.#blocks.sentBlocks - this.#blocks.firstBlock < this.#blocks.windowBlocks / 2) return false
+    for (const { firstMissing } of active.values()) if (firstMissing < middle) return true
     return false
   }
 
@@ -444,7 +466,7 @@ export class MulticastSender {
 
   #statusDue(now: number): void {
     if (this.#phase === 'ending' && this.#blocks.isIdle && ++this.#quietEnds > this.#limits.endRepeats) return this.#finish('complete', now)
-    this.#sendStatus(now, this.#blocks.stalledSince !== Infinity)
+    this.#sendStatus(now, this.#blocks.stalledSince !== Infinity || this.#isBehind(now))
   }
 
   #sendStatus(now: number, isPoll: boolean = false): void {
@@ -461,7 +483,13 @@ export class MulticastSender {
     blocks.requestsWithinMs = backoffMs === 0 ? 0 : 1.5 * (backoffMs + this.#grtt.valueMs + this.#aggregateMs())
     blocks.unaskedShare = backoffMs < this.#limits.maxBackoffMs ? FEW_UNASKED : MANY_UNASKED
     // Where nobody waits for each, nobody is asked.
-    this.#sendState(now, isPoll && this.#members.count <= this.#limits.exactGroup, false, false)
+    const { active, count } = this.#members
+    const asksAll = isPoll && count <= this.#limits.exactGroup
+    if (asksAll) {
+      this.#polledAt = now
+      for (const member of active.values()) if (member.heardAt >= member.polledAt) member.polledAt = now
+    }
+    this.#sendState(now, asksAll, false, false)
   }
 
   #sendState(now: number, isPoll: boolean, isOver: boolean, isStopped: boolean): void {
