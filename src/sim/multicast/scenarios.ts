@@ -33,10 +33,8 @@ const DATAGRAM_BYTES = 1472
 const SYMBOL_BYTES = 1440
 const GIVE_UP_MS = 60 * SECOND
 
-const lossy =
-  (share: number, burst?: number) =>
-  (): { share: number; burst?: number } =>
-    burst === undefined ? { share } : { share, burst }
+const lossy = (share: number, burst?: number) => (): { share: number; burst?: number } =>
+  burst === undefined ? { share } : { share, burst }
 
 const every =
   (nth: number, from = 0) =>
