@@ -267,6 +267,7 @@ export class MulticastSender {
     }
     if (position.firstMissing <= this.#blocks.takenBlocks) member.firstMissing = Math.max(member.firstMissing, position.firstMissing)
     if (position.echoUs === 0 && position.holdUs === 0) return
+    member.hearsAt = Math.max(member.hearsAt, now - position.holdUs / 1000)
     member.rttMs = this.#steering.sampleRtt(position.echoUs, position.holdUs, toUs(now), now) ?? member.rttMs
   }
 

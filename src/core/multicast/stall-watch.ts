@@ -71,7 +71,7 @@ export class StallWatch {
   /** All members are asked for a report. */
   polled(now: number): void {
     this.#polledAt = now
-    for (const member of this.#members.active.values()) if (member.heardAt >= member.polledAt) member.polledAt = now
+    for (const member of this.#members.active.values()) if (member.hearsAt >= member.polledAt) member.polledAt = now
   }
 
   /** Whether a member is to be asked where it is before the window is full: it is behind by what it said last, which may be long ago. */
@@ -107,9 +107,9 @@ export class StallWatch {
     return false
   }
 
-  /** Whether nobody waits for a member: it did not answer, or is on its way out. */
-  #isDeaf({ heardAt, polledAt, receiver }: Member, now: number): boolean {
-    return (heardAt < polledAt && now - polledAt > ANSWER_MS) || this.#rate.isSlow(receiver)
+  /** Whether nobody waits for a member: it has not heard what it was asked, or is on its way out. */
+  #isDeaf({ hearsAt, polledAt, receiver }: Member, now: number): boolean {
+    return (hearsAt < polledAt && now - polledAt > ANSWER_MS) || this.#rate.isSlow(receiver)
   }
 
   #isAskedFor(block: SenderBlock, now: number): boolean {
