@@ -1,6 +1,7 @@
 /**
  * Multicast of one content on this node: what it receives by it (`multicast-intake.ts`) and, where it plans the swarm, what it sends
  * (`multicast-origin.ts`), put together with the content's session.
+ * docs/specs/11-multicast-transfer.md.
  */
 import type { Bitfield } from '../../core/lib/bitfield.ts'
 import { encodeNeeds } from '../../core/multicast/needs.ts'
@@ -53,7 +54,7 @@ export interface ContentHost {
 }
 
 /** How long a receiver waits, before it joins, for what its own disk gives, ms; and how often it looks. */
-const SEARCH_MS = 400
+const SEARCH_MS = 800
 const SEARCH_STEP_MS = 10
 /** A manifest that has not grown for so long is as long as it is at present, ms. */
 const QUIET_MS = 60
@@ -98,6 +99,8 @@ export class ContentMulticast {
   readonly #timers: Set<NodeJS.Timeout> = new Set()
   #knownAt = 0
   #receivedBytes = 0
+  /** It will be looked at what has grown. */
+  #isGrowing = false
   #isEnded = false
 
   constructor(part: MulticastPart, host: ContentHost) {
@@ -119,9 +122,10 @@ export class ContentMulticast {
       isLacking: () => host.have().count < view.knownChunks,
       needs: () => this.#needs(),
       hold: (fromChunk) => host.handle({ type: 'hold', fromChunk }),
-      acceptManifest: (part) => {
+      acceptManifest: (piece) => {
         // What is wrong with it is no neighbour's fault: the swarm brings the right one.
-        view.acceptManifest(part)
+        view.acceptManifest(piece)
+        host.handle({ type: 'manifest-grew' })
       },
       bring: (firstChunk, count, payload) => {
         this.#receivedBytes += payload.length
@@ -194,8 +198,15 @@ export class ContentMulticast {
   /** The manifest or what can be read of the content has grown. */
   grew(): void {
     this.#knownAt = this.#host.now()
-    this.#intake.grew()
-    this.#origin?.grew()
+    if (this.#isGrowing) return
+    this.#isGrowing = true
+    // The one who says so may be the peer machine in the middle of an input.
+    queueMicrotask(() => {
+      this.#isGrowing = false
+      if (this.#isEnded) return
+      this.#intake.grew()
+      this.#origin?.grew()
+    })
   }
 
   /** Every chunk is here. */

@@ -8,6 +8,7 @@
  *
  * Chunks are verified by the peer machine, as those of a neighbour are: nothing here is believed. What is sent to whom is decided by the
  * origin (`multicast-origin.ts`), how datagrams come by the session's machine (core/multicast).
+ * docs/specs/11-multicast-transfer.md.
  */
 import { ContentAssembler, type AssemblerOutput } from '../../core/multicast/content-assembler.ts'
 import { decodeBlock } from '../../core/multicast/content-block.ts'
@@ -195,9 +196,11 @@ export class MulticastIntake {
         return this.#release()
       case 'ended':
         return this.#over(joined, event.reason, {
-          lost: event.status.lostPackets,
-          overrun: event.status.overrunPackets,
-          drops: event.sockets.drops,
+          blocks: event.status.blocks,
+          ...(joined.firstBlock > 0 ? { missedBlocks: joined.firstBlock } : {}),
+          givenUpBlocks: event.status.givenUpBlocks,
+          lostPackets: event.status.lostPackets,
+          overrunPackets: event.status.overrunPackets,
         })
     }
   }

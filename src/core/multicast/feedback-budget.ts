@@ -3,8 +3,10 @@
  * somebody has asked already, and those who ask put more blocks into one request.
  */
 const PERIOD_MS = 100
+
 /** Receivers up to which the back-off is not stretched from the start. */
 const UNSTRETCHED = 100
+
 const MAX_STRETCH = 256
 
 export class FeedbackBudget {
