@@ -41,6 +41,8 @@ const FIRST_MS = 10_000
 const MAX_EAGER_NODES = 50
 const SWEEP_MS = 200
 const LARGE_SWEEP_MS = 500
+/** A look at all peers that is later than this means that the process did not get to run. */
+const HELD_UP_MS = 500
 const MANY_PEERS = 100
 /** Who asks again for reports within this time gets one for both. */
 const DIRECT_AGAIN_MS = 3000
@@ -222,6 +224,8 @@ export class LinkMachine {
   /** Looks over all peers: who is silent, who beats fast, whether the path is dead. */
   #sweep(now: number): void {
     const { times } = this.#context
+    const lateMs = now - this.#deadlines.sweep
+    if (lateMs > HELD_UP_MS) this.#forgive(lateMs, now)
     this.#count(now)
     for (const peer of this.peers.values()) {
       this.#compare(peer, now)
@@ -247,6 +251,16 @@ export class LinkMachine {
     }
     this.#tellDeafEars(now)
     this.#deadlines.sweep = now + (this.peers.size > MANY_PEERS ? LARGE_SWEEP_MS : SWEEP_MS)
+  }
+
+  /** This node did not get to run, and heard nobody for that: it says nothing about the others, nor about the path. */
+  #forgive(ms: number, now: number): void {
+    this.#multicastAt = Math.min(now, this.#multicastAt + ms)
+    for (const peer of this.peers.values()) {
+      peer.heardAt = Math.min(now, peer.heardAt + ms)
+      peer.forgiveSilence(ms, now)
+      peer.forgiveGaps()
+    }
   }
 
   /** When the silence of those that beat fast, or of all if none does, says that nothing comes any more; Infinity where nobody is expected. */
