@@ -81,7 +81,11 @@ function unheard(link: LinkObservation, observation: MulticastObservation): Caus
   const { interface: via, state, sinceMs, livedMs, peers, family, group } = { ...link, family: link.link.family }
   const elsewhere = observation.links.find(
     (other) =>
-      other.link.interface !== link.link.interface && other.link.family === family && other.peers.some(({ heardBytes }) => heardBytes > 0),
+      // Who is bound to all interfaces hears the others where they are.
+      !other.link.isSending &&
+      other.link.interface !== link.link.interface &&
+      other.link.family === family &&
+      other.peers.some(({ heardBytes }) => heardBytes > 0),
   )
   const neighbours = observation.members.filter(({ address }) => isInSubnet(address, via))
   if (!link.link.isSending) return undefined
