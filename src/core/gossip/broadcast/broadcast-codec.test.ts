@@ -113,7 +113,28 @@ const VECTORS: readonly [hex: string, message: BroadcastMessage][] = [
       payload: Uint8Array.of(0x68, 0x69),
     },
   ],
-  ['070000010001000200030004ac02', { type: 'ihave', isAgain: false, isOverdue: false, ids: [{ origin: '\u0001\u0002\u0003\u0004', sequence: 300 }] }],
+  [
+    '070000010001000200030004ac02',
+    { type: 'ihave', isAgain: false, isOverdue: false, ids: [{ origin: '\u0001\u0002\u0003\u0004', sequence: 300 }] },
+  ],
+  [
+    '060001000200030004050004016100',
+    {
+      type: 'gossip',
+      origin: '\u0001\u0002\u0003\u0004',
+      sequence: 5,
+      hops: 0,
+      isRepair: false,
+      isMulticast: true,
+      reportMs: undefined,
+      originNode: 'a',
+      payload: new Uint8Array(0),
+    },
+  ],
+  [
+    '070200010001000200030004ac02',
+    { type: 'ihave', isAgain: false, isOverdue: true, ids: [{ origin: '\u0001\u0002\u0003\u0004', sequence: 300 }] },
+  ],
   ['080100010001000200030004ac02', { type: 'graft', isLink: true, ids: [{ origin: '\u0001\u0002\u0003\u0004', sequence: 300 }] }],
   ['0adeadbeef02', { type: 'summary', hash: 0xdeadbeef, isNew: false, isReply: true }],
   [

@@ -56,7 +56,18 @@ class Subject {
 
 function gossip(sequence: number, changes: Partial<Gossip> = {}): Gossip {
   const payload = Uint8Array.of(sequence & 0xff)
-  return { type: 'gossip', origin: 'abcd', sequence, hops: 0, isRepair: false, isMulticast: false, reportMs: undefined, originNode: 'o', payload, ...changes }
+  return {
+    type: 'gossip',
+    origin: 'abcd',
+    sequence,
+    hops: 0,
+    isRepair: false,
+    isMulticast: false,
+    reportMs: undefined,
+    originNode: 'o',
+    payload,
+    ...changes,
+  }
 }
 
 const MANY = Array.from({ length: 50 }, (_, i) => `m${i}`)
@@ -125,7 +136,8 @@ test('what is no message is refused and counted', () => {
 test('a flood of ids fills no more than its share of the table, and another member is still heard', () => {
   const subject = new Subject(['a', 'b'], { maxMissing: 100, maxMissingPerMember: 60 })
   subject.link('a', 'b')
-  for (let i = 0; i < 100; i++) subject.get('a', { type: 'ihave', isAgain: false, isOverdue: false, ids: [{ origin: 'fake', sequence: i + 1 }] })
+  for (let i = 0; i < 100; i++)
+    subject.get('a', { type: 'ihave', isAgain: false, isOverdue: false, ids: [{ origin: 'fake', sequence: i + 1 }] })
   const { missing, dropped } = subject.machine.stats()
   assert.deepEqual([missing, dropped.announcements], [60, 40])
   subject.get('b', { type: 'ihave', isAgain: true, isOverdue: false, ids: [{ origin: 'true', sequence: 1 }] })

@@ -209,10 +209,7 @@ export class Dissemination {
 
   // ---- a payload that comes in, or begins here ----
 
-  #take(
-    { from, ...content }: Omit<LoggedEvent, 'key' | 'at' | 'knownBy' | 'told' | 'tries' | 'retryAt'>,
-    now: number,
-  ): void {
+  #take({ from, ...content }: Omit<LoggedEvent, 'key' | 'at' | 'knownBy' | 'told' | 'tries' | 'retryAt'>, now: number): void {
     const sender = from === undefined ? undefined : this.#neighbourhood.get(from)
     const knownBy = sender === undefined ? 0 : 1 << sender.slot
     const event: LoggedEvent = { ...content, key: eventKey(content), from, at: now, knownBy, told: 0, tries: 0, retryAt: Infinity }
@@ -300,7 +297,14 @@ export class Dissemination {
   }
 
   #encode(
-    { origin, sequence, hops, originNode, payload, reportAt }: Omit<LoggedEvent, 'key' | 'at' | 'knownBy' | 'told' | 'tries' | 'retryAt' | 'coverage'>,
+    {
+      origin,
+      sequence,
+      hops,
+      originNode,
+      payload,
+      reportAt,
+    }: Omit<LoggedEvent, 'key' | 'at' | 'knownBy' | 'told' | 'tries' | 'retryAt' | 'coverage'>,
     isMulticast: boolean,
     isRepair: boolean,
     now: number,
@@ -365,7 +369,10 @@ export class Dissemination {
         }
       }
     }
-    for (const [told, isOverdue] of [[again.plain, false], [again.overdue, true]] as const) {
+    for (const [told, isOverdue] of [
+      [again.plain, false],
+      [again.overdue, true],
+    ] as const) {
       for (const [{ node }, ids] of told) {
         for (let at = 0; at < ids.length; at += MAX_IDS) this.#sendIds(node, ids.slice(at, at + MAX_IDS), true, isOverdue)
       }

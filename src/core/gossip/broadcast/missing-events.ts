@@ -72,7 +72,16 @@ export class MissingEvents {
         return
       }
       this.#owed.set(from, owed + 1)
-      missing = { id, announcers: [from], first: from, announcedAt: now, isOverdue, dueAt: now + this.#patienceMs(), asked: 0, askedAt: now }
+      missing = {
+        id,
+        announcers: [from],
+        first: from,
+        announcedAt: now,
+        isOverdue,
+        dueAt: now + this.#patienceMs(),
+        asked: 0,
+        askedAt: now,
+      }
       this.#missing.set(key, missing)
     } else if (!missing.announcers.includes(from) && missing.announcers.length < MAX_ANNOUNCERS) {
       // Who was not asked yet comes before those who were.
@@ -99,7 +108,8 @@ export class MissingEvents {
     const wasAsked = missing.asked > 0
     if (missing.asked === 1 && missing.announcers.at(-1) === from) this.#state.noticeRoundTrip(now - missing.askedAt)
     // Asked for too early: it came from one that had not been asked.
-    if (!isMulticast && (!wasAsked || (missing.asked === 1 && missing.announcers.at(-1) !== from))) this.#noticeLag(now - missing.announcedAt)
+    if (!isMulticast && (!wasAsked || (missing.asked === 1 && missing.announcers.at(-1) !== from)))
+      this.#noticeLag(now - missing.announcedAt)
     return { wasAsked, isOverdue: missing.isOverdue }
   }
 
