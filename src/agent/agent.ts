@@ -212,6 +212,7 @@ class RunningAgent implements Agent {
         generationFile: file('generation'),
         reconnectTimeoutMs: config.reconnectTimeoutMs,
         tombstoneTimeoutMs: config.tombstoneTimeoutMs,
+        multicast: config.multicast ? { port: config.multicastPort, ttl: config.multicastTtl } : undefined,
       },
       retryMinMs: JOIN_RETRY_MS,
       retryMaxMs: config.joinRetryMaxMs,

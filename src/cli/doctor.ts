@@ -4,6 +4,7 @@ import type { DoctorOrder } from '../agent/http/gossip-api.ts'
 import { withContext } from './context.ts'
 import type { CommonOptions } from './context.ts'
 import { count, printable } from './format.ts'
+import { multicastLines } from './multicast-view.ts'
 
 /** Some member has a problem. */
 const EXIT_PROBLEM = 3
@@ -20,8 +21,12 @@ export async function doctor(target: string | undefined, options: CommonOptions)
   })
 }
 
-function reportText({ node, examined, skipped }: DoctorReport): string {
+function reportText({ node, examined, skipped, multicast }: DoctorReport): string {
   const lines = examined.flatMap((one) => examinationLines(one))
+  if (multicast !== undefined) {
+    lines.push(...multicastLines(multicast))
+    for (const finding of multicast.findings) lines.push(...findingLines(finding, '  '))
+  }
   const well = examined.filter(({ findings }) => findings.length === 0).length
   lines.push(`${printable(node)} examined ${examined.length}: ${well} well, ${examined.length - well} not`)
   if (skipped > 0) lines.push(`${count(skipped, 'member')} not examined, as there are so many: name one to examine it`)
@@ -32,9 +37,13 @@ function examinationLines({ name, address, status, findings }: Examination): str
   const where = name === address ? '' : ` (${printable(address)}${status === 'self' ? ', this node' : ''})`
   const head = `${printable(name)}${where}: `
   if (findings.length === 0) return [`${head}well`]
-  return findings.flatMap(({ code, severity, sentence, evidence, advice }, at) => [
-    `${at === 0 ? head : '  '}${severity}: ${printable(sentence)} [${code}]`,
+  return findings.flatMap((finding, at) => findingLines(finding, at === 0 ? head : '  '))
+}
+
+function findingLines({ code, severity, sentence, evidence, advice }: Examination['findings'][number], head: string): string[] {
+  return [
+    `${head}${severity}: ${printable(sentence)} [${code}]`,
     ...evidence.map((line) => `    ${printable(line)}`),
     `  What to do: ${printable(advice)}`,
-  ])
+  ]
 }

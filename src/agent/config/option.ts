@@ -29,7 +29,17 @@ export interface KindValues {
 export type Kind = keyof KindValues
 
 /** The part of the reference that an option stands in. */
-export type Group = 'Node' | 'Addresses' | 'Membership' | 'Gossip' | 'Store and destinations' | 'Swarm' | 'Sources' | 'Deliveries' | 'Logs'
+export type Group =
+  | 'Node'
+  | 'Addresses'
+  | 'Membership'
+  | 'Gossip'
+  | 'Store and destinations'
+  | 'Swarm'
+  | 'Multicast'
+  | 'Sources'
+  | 'Deliveries'
+  | 'Logs'
 
 /** A default that depends on the machine or on another option; `resolve.ts` computes it, this says it in words. */
 export interface ComputedDefault {

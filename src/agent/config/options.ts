@@ -4,15 +4,17 @@
  */
 
 import { GOSSIP_OPTIONS } from './options-gossip.ts'
+import { MULTICAST_OPTIONS } from './options-multicast.ts'
 import { NODE_OPTIONS } from './options-node.ts'
 import { TRANSFER_OPTIONS } from './options-transfer.ts'
 import type { OptionRow, ValueOf } from './option.ts'
 
 /** Every option of the agent, by the name that it has in `AgentConfig`. */
-export const OPTIONS: typeof NODE_OPTIONS & typeof GOSSIP_OPTIONS & typeof TRANSFER_OPTIONS = {
+export const OPTIONS: typeof NODE_OPTIONS & typeof GOSSIP_OPTIONS & typeof TRANSFER_OPTIONS & typeof MULTICAST_OPTIONS = {
   ...NODE_OPTIONS,
   ...GOSSIP_OPTIONS,
   ...TRANSFER_OPTIONS,
+  ...MULTICAST_OPTIONS,
 }
 
 /** A property of `AgentConfig`. */

@@ -160,6 +160,7 @@ function computeDefaults(values: Map<OptionName, unknown>, host: HostFacts): voi
   setDefault('advertise', () =>
     isUnspecified(bind) ? (host.interfaceAddresses.find(family) ?? host.interfaceAddresses[0] ?? '127.0.0.1') : bind,
   )
+  setDefault('multicast', () => !isLoopback(bind))
   setDefault('httpBind', () => (isLoopback(bind) ? bind : '127.0.0.1'))
 }
 

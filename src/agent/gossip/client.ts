@@ -11,6 +11,7 @@ import { tagsProblem } from '../membership/member.ts'
 import { WorkerThread } from '../worker-thread.ts'
 import { POLYCAST_TAG } from '../../core/gossip/polycast-tag.ts'
 import type { Coordinate } from '../../core/gossip/serf-messages.ts'
+import type { ReachEntry } from '../../core/multicast/reach/reach-types.ts'
 import type { Verdict } from '../../core/gossip/verdict.ts'
 import type {
   DoctorReport,
@@ -53,6 +54,8 @@ export class GossipClient implements Gossip {
   readonly #userEvents: Listeners<UserEventRecord> = new Listeners()
   readonly #queries: Listeners<IncomingQuery> = new Listeners()
   readonly #states: Listeners<StateChange> = new Listeners()
+  readonly #reachChanges: Listeners<ReadonlyMap<string, readonly ReachEntry[]>> = new Listeners()
+  #reach: ReadonlyMap<string, readonly ReachEntry[]> = new Map()
   readonly #joiner: Joiner
   /** Undefined before the start. */
   #thread: WorkerThread<GossipMethods, GossipReady, GossipWorkerEvent> | undefined
@@ -244,6 +247,28 @@ export class GossipClient implements Gossip {
     return this.#call('coordinate', { name })
   }
 
+  // ---- multicast ----
+
+  /** By member: how it is reached by multicast and broadcast from this node, an entry per link; members of whom nothing is known are not in it. */
+  reach(): ReadonlyMap<string, readonly ReachEntry[]> {
+    return this.#reach
+  }
+
+  /** Calls back with the whole of it after each change. */
+  onReach(listener: (reach: ReadonlyMap<string, readonly ReachEntry[]>) => void): () => void {
+    return this.#reachChanges.add(listener)
+  }
+
+  /** This node will soon send to many: for some seconds, it is found out as quickly as can be who is reached. */
+  async reachWanted(): Promise<void> {
+    await this.#call('reachWanted', null)
+  }
+
+  /** The keys of gossip, the primary one first; none where it is in the clear. */
+  ringKeys(): Promise<readonly Uint8Array[]> {
+    return this.#call('ringKeys', null)
+  }
+
   doctor(target?: string): Promise<DoctorReport> {
     return this.#call('doctor', { target })
   }
@@ -282,6 +307,8 @@ export class GossipClient implements Gossip {
         return this.#replies.get(message.queryId)?.(message.reply)
       case 'state':
         return this.#states.call(message.change)
+      case 'reach':
+        return this.#reachChanged(message.entries)
       case 'conflict-lost':
         // It goes without a word: a leave by its name would be taken for the other one's.
         this.#hasLeft = true
@@ -296,6 +323,17 @@ export class GossipClient implements Gossip {
     const outcomes = await Promise.all(addresses.map((address) => this.#attempt(address, false)))
     const answered = outcomes.filter(({ error, isSelf }) => error === undefined && !isSelf).length
     this.#options.log('info', 'went back to the members that were there before', { asked: addresses.length, answered })
+  }
+
+  #reachChanged(entries: readonly ReachEntry[]): void {
+    const reach = new Map<string, ReachEntry[]>()
+    for (const entry of entries) {
+      const others = reach.get(entry.member)
+      if (others === undefined) reach.set(entry.member, [entry])
+      else others.push(entry)
+    }
+    this.#reach = reach
+    this.#reachChanges.call(reach)
   }
 
   #memberChanged(event: MemberEvent): void {

@@ -123,7 +123,12 @@ export class Doctor {
     if (typeof targets === 'string') {
       lag.stop()
       const findings = [nameUnknown(target ?? '', targets)]
-      return { node: name, examined: [{ name: target ?? '', address: target ?? '', status: 'unknown', findings }], skipped: 0 }
+      return {
+        node: name,
+        examined: [{ name: target ?? '', address: target ?? '', status: 'unknown', findings }],
+        skipped: 0,
+        multicast: undefined,
+      }
     }
     const examined = targets.filter((one) => one.node !== name).slice(0, MAX_EXAMINED)
     const seen = await Promise.all(examined.map((one) => this.#observe(one)))
@@ -141,6 +146,7 @@ export class Doctor {
       node: name,
       examined: [this.#examineSelf(lagMs), ...examinations],
       skipped: targets.length - examined.length - (target === undefined ? 1 : 0),
+      multicast: undefined,
     }
   }
 

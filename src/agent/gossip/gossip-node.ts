@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto'
 import { lookup } from 'node:dns/promises'
 import { GossipMachine, type GossipInput, type GossipOutput } from '../../core/gossip/gossip-machine.ts'
-import { POLYCAST_TAG } from '../../core/gossip/polycast-tag.ts'
+import { isPolycast, POLYCAST_TAG } from '../../core/gossip/polycast-tag.ts'
 import type { Framing } from '../../core/gossip/framing.ts'
 import { sameEndpoint } from '../../core/gossip/endpoint.ts'
 import { Keyring } from '../../core/gossip/keyring.ts'
@@ -27,6 +27,8 @@ import { readKeyFile, writeKeyFile } from './key-file.ts'
 import { memberOf } from './gossip-member.ts'
 import { SenderTable } from './sender-table.ts'
 import { nextGeneration, SnapshotFile } from './snapshot-file.ts'
+import { withMulticast } from '../multicast/reach/doctor-report.ts'
+import { ReachService } from '../multicast/reach/reach-service.ts'
 import type { FromGossipWorker, GossipMethod, GossipMethods, GossipWorkerOptions, JoinOutcome } from './worker-protocol.ts'
 import type { EventReport } from './gossip.ts'
 
@@ -68,6 +70,7 @@ export class GossipNode {
   #claimant = ''
   #unreadableLines = 0
   #unreadableSecond = 0
+  #reach: ReachService | undefined
   readonly #senders: SenderTable = new SenderTable()
   readonly #doctor: Doctor
   /** Answers to the doctor's questions, by a number below 0. */
@@ -149,6 +152,27 @@ export class GossipNode {
     const rejoin = this.#machine.serf.rejoinEndpoints().map((endpoint) => textOf(endpoint))
     this.#post({ type: 'ready', port, self: this.#member(this.#machine.serf.self()), rejoin })
     this.#settle()
+    this.#startReach()
+  }
+
+  #startReach(): void {
+    const { multicast, name, label, bind } = this.#options
+    if (multicast === undefined) return
+    this.#reach = new ReachService({
+      ...multicast,
+      name,
+      cluster: label,
+      bind,
+      keyring: this.#keyring,
+      members: () =>
+        this.#running.serf
+          .members()
+          .filter((member) => member.status === 'alive' && member.name !== name && isPolycast(member))
+          .map((member) => ({ name: member.name, address: ipText(member.address) })),
+      onTable: (entries) => this.#post({ type: 'reach', entries }),
+      log: (level, message, fields) => this.#log(level, message, fields),
+    })
+    void this.#reach.start()
   }
 
   #generation(): number {
@@ -201,7 +225,9 @@ export class GossipNode {
     removeState: ({ key }) => this.#handle({ type: 'remove-state', key }),
     ringKeys: () => this.#keyring?.keys ?? [],
     coordinate: ({ name }) => this.#running.serf.coordinate(name),
-    doctor: ({ target }) => this.#doctor.examine(target),
+    reachWanted: () => this.#reach?.wanted(),
+    doctor: async ({ target }) =>
+      withMulticast(await this.#doctor.examine(target), target === undefined ? this.#reach?.observe() : undefined),
     stats: () => this.#stats(),
     close: () => this.#close(),
   }
@@ -251,6 +277,7 @@ export class GossipNode {
       case 'refuse':
         return this.#sockets.carryOut(output)
       case 'member':
+        this.#reach?.membersChanged()
         return this.#post({
           type: 'member',
           event: { change: output.change, member: this.#member(output.member), verdict: this.#verdict(output.verdict) },
@@ -427,6 +454,7 @@ export class GossipNode {
       state: state.stats(),
       tree: broadcast.stats(),
       traffic: this.#sockets.counters,
+      reach: this.#reach?.stats() ?? {},
     }))
       for (const [key, value] of Object.entries(counters)) if (typeof value === 'number') stats[`${part}.${key}`] = value
     return stats
@@ -434,6 +462,7 @@ export class GossipNode {
 
   async #close(): Promise<void> {
     clearTimeout(this.#timer)
+    await this.#reach?.close()
     this.#machine = undefined
     this.#snapshot?.close()
     await this.#sockets.close()

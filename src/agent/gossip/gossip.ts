@@ -8,6 +8,7 @@
 import type { Membership } from '../membership/membership.ts'
 import type { Coordinate, QueryFilter } from '../../core/gossip/serf-messages.ts'
 import type { Verdict } from '../../core/gossip/verdict.ts'
+import type { MulticastReport } from '../multicast/reach/doctor-report.ts'
 import type { Finding } from './diagnosis.ts'
 
 /** A member as Serf tells it, with what only gossip knows. */
@@ -129,6 +130,8 @@ export interface DoctorReport {
   readonly examined: readonly Examination[]
   /** Members that were left out because there are so many. */
   readonly skipped: number
+  /** Of this node; undefined where a member was named, or multicast is off. */
+  readonly multicast: MulticastReport | undefined
 }
 
 /** One node's view of the cluster, and its voice in it. */

@@ -5,6 +5,7 @@
 import type { Coordinate, QueryFilter } from '../../core/gossip/serf-messages.ts'
 import type { ProfileName } from '../../core/gossip/profile.ts'
 import type { Verdict } from '../../core/gossip/verdict.ts'
+import type { ReachEntry } from '../../core/multicast/reach/reach-types.ts'
 import type { FromAnyWorker, WorkerCall } from '../worker-thread.ts'
 import type {
   DoctorReport,
@@ -39,6 +40,8 @@ export interface GossipWorkerOptions {
   /** How long a failed member is tried to be reached, and one that left is remembered, ms. */
   readonly reconnectTimeoutMs: number
   readonly tombstoneTimeoutMs: number
+  /** Where beacons of multicast are sent; undefined for no multicast. */
+  readonly multicast: { readonly port: number; readonly ttl: number } | undefined
 }
 
 /** How an attempt to join an address ended. */
@@ -81,6 +84,8 @@ export interface GossipMethods {
   /** The keys of the ring, the primary one first; changing them goes through queries. */
   ringKeys: { params: null; result: readonly Uint8Array[] }
   coordinate: { params: { name: string | undefined }; result: Coordinate | undefined }
+  /** Somebody will soon send to many members. */
+  reachWanted: { params: null; result: void }
   doctor: { params: { target: string | undefined }; result: DoctorReport }
   stats: { params: null; result: Record<string, number> }
   close: { params: null; result: void }
@@ -107,6 +112,8 @@ export type GossipWorkerEvent =
   | { readonly type: 'query'; readonly query: IncomingQuery }
   | { readonly type: 'query-reply'; readonly queryId: number; readonly reply: QueryReply }
   | { readonly type: 'state'; readonly change: StateChange }
+  /** Who is reached by multicast, all of it, after each change. */
+  | { readonly type: 'reach'; readonly entries: readonly ReachEntry[] }
   /** Another node has this node's name, and keeps it. */
   | { readonly type: 'conflict-lost'; readonly address: string; readonly reason: string }
   | { readonly type: 'log'; readonly level: 'debug' | 'info' | 'warn'; readonly message: string; readonly fields: Record<string, unknown> }

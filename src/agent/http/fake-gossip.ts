@@ -237,7 +237,7 @@ export class FakeGossip implements Gossip {
     const { name, address, gossipPort } = this.self
     const examined: Examination[] = [{ name, address: `${address}:${gossipPort}`, status: 'self', findings: [] }]
     if (target !== undefined) examined.push({ name: target, address: target, status: 'unknown', findings: this.findings })
-    return Promise.resolve({ node: name, examined, skipped: 0 })
+    return Promise.resolve({ node: name, examined, skipped: 0, multicast: undefined })
   }
 
   gossipStats(): Promise<Record<string, number>> {

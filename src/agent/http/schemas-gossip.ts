@@ -2,6 +2,8 @@
 import { z } from 'zod'
 import type { Finding, FindingCode } from '../gossip/diagnosis.ts'
 import type { DoctorReport, Examination, GossipMember, KeyReport } from '../gossip/gossip.ts'
+import type { MatrixEntry } from '../../core/multicast/reach/reach-types.ts'
+import type { MulticastReport } from '../multicast/reach/doctor-report.ts'
 import type { Accusation, ProbeEvidence, ProbePath, Verdict } from '../../core/gossip/verdict.ts'
 import type { MemberList } from './api.ts'
 import type {
@@ -323,6 +325,17 @@ const FINDING_CODES: readonly [FindingCode, ...FindingCode[]] = [
   'host-gone',
   'large-packets-lost',
   'member-held-up',
+  'multicast-filtered',
+  'multicast-lossy',
+  'multicast-mtu-mismatch',
+  'multicast-no-querier',
+  'multicast-no-route',
+  'multicast-peers-deaf',
+  'multicast-small-buffer',
+  'multicast-stopped',
+  'multicast-unheard',
+  'multicast-unusable',
+  'multicast-wrong-interface',
   'name-unknown',
   'no-gossip',
   'node-held-up',
@@ -364,6 +377,36 @@ const examination: z.ZodType<Examination> = named<Examination>()(
   }),
 )
 
+const matrixEntry: z.ZodType<MatrixEntry> = z.object({
+  by: text.describe('who hears'),
+  of: text.describe('whom'),
+  multicastBytes: z.int().min(0).describe('payload of the largest datagram to the group that arrives; 0 is none'),
+  broadcast: z.boolean().describe('whether broadcasts arrive'),
+  lossShare: z.number().describe('share of datagrams to the group that are lost, 0 to 1'),
+})
+
+const multicastReport: z.ZodType<MulticastReport> = named<MulticastReport>()(
+  'MulticastReport',
+  'Who hears whom by multicast and broadcast, and what is wrong with it; of this node, and not there where multicast is off.',
+  z.object({
+    port: z.int(),
+    links: z.array(
+      z.object({
+        interface: text,
+        family: z.int().describe('4 or 6'),
+        address: text,
+        group: text,
+        state: z.enum(['listening', 'open', 'rejoining', 'blocked']).describe('of the multicast that comes to this node'),
+        sinceMs: milliseconds,
+        isSending: z.boolean().describe('false for an interface that is only listened at'),
+        maxBytes: z.int().describe('payload of the largest datagram that is tried'),
+        matrix: z.array(matrixEntry),
+      }),
+    ),
+    findings: z.array(finding),
+  }),
+)
+
 export const doctorReport: z.ZodType<DoctorReport> = named<DoctorReport>()(
   'DoctorReport',
   'What was found.',
@@ -371,5 +414,6 @@ export const doctorReport: z.ZodType<DoctorReport> = named<DoctorReport>()(
     node: text.describe('who looked'),
     examined: z.array(examination),
     skipped: z.int().describe('members that were left out because there are so many'),
+    multicast: maybe(multicastReport),
   }),
 )

@@ -333,7 +333,7 @@ export class FakeGossip implements Gossip {
   }
 
   doctor(): Promise<DoctorReport> {
-    return Promise.resolve({ node: this.#own().name, examined: [], skipped: 0 })
+    return Promise.resolve({ node: this.#own().name, examined: [], skipped: 0, multicast: undefined })
   }
 
   async gossipStats(): Promise<Record<string, number>> {

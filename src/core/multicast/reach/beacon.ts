@@ -3,7 +3,7 @@
  * them. docs/specs/10-reach.md §2.
  *
  *   beacon  = u8 0xb7, u8 version = 1, u32 cluster, sealed body          cluster: hash of the cluster's name
- *   body    = u8 size, u8 flags, u48 node, u32 run, u32 sequence,
+ *   body    = u8 size, u8 flags, u48 node, u48 run, u32 sequence,
  *             u16 smallInterval, u16 largeInterval, u16 peers, u16 maxBytes,
  *             varint count, count × report, zeros
  *   report  = u48 node, u16 bytes, u8 quality
@@ -37,7 +37,7 @@ export interface Beacon {
   /** It wants to know soon who hears it. */
   readonly wantsReports: boolean
   readonly node: number
-  /** Grows with each start of the node. */
+  /** Grows with each start of the node, 48 bits. */
   readonly run: number
   readonly sequence: number
   readonly smallIntervalMs: number
@@ -66,7 +66,7 @@ export const DIRECT_SIZE = 254
 const MAGIC = 0xb7
 const VERSION = 1
 const HEADER_BYTES = 6
-const FIXED_BYTES = 24
+const FIXED_BYTES = 26
 const REPORT_BYTES = 9
 const INTERVAL_UNIT_MS = 100
 const FLAG_FAST = 1
@@ -93,8 +93,8 @@ export function encodeBeacon(beacon: Beacon, cluster: number, datagramBytes: num
   const body = new Writer(datagramBytes)
   body.u8(beacon.size)
   body.u8((beacon.isFast ? FLAG_FAST : 0) | (beacon.isDeaf ? FLAG_DEAF : 0) | (beacon.wantsReports ? FLAG_WANTS_REPORTS : 0))
-  writeNode(body, beacon.node)
-  body.u32(beacon.run)
+  writeU48(body, beacon.node)
+  writeU48(body, beacon.run)
   body.u32(beacon.sequence)
   body.u16(units(beacon.smallIntervalMs))
   body.u16(units(beacon.largeIntervalMs))
@@ -102,7 +102,7 @@ export function encodeBeacon(beacon: Beacon, cluster: number, datagramBytes: num
   body.u16(Math.min(MAX_VALUE, beacon.maxBytes))
   body.varint(beacon.reports.length)
   for (const { node, multicastBytes, isBroadcastHeard, lossShare } of beacon.reports) {
-    writeNode(body, node)
+    writeU48(body, node)
     body.u16(Math.min(MAX_VALUE, multicastBytes))
     body.u8((isBroadcastHeard ? QUALITY_BROADCAST : 0) + Math.round(100 * Math.min(1, Math.max(0, lossShare))))
   }
@@ -128,14 +128,14 @@ export function decodeBeacon(datagram: Uint8Array, cluster: number, cipher: Beac
   const reader = new Reader(body)
   const size = reader.u8()
   const flags = reader.u8()
-  const node = readNode(reader)
+  const node = readU48(reader)
   const fields = {
     size,
     isFast: (flags & FLAG_FAST) !== 0,
     isDeaf: (flags & FLAG_DEAF) !== 0,
     wantsReports: (flags & FLAG_WANTS_REPORTS) !== 0,
     node,
-    run: reader.u32(),
+    run: readU48(reader),
     sequence: reader.u32(),
     smallIntervalMs: reader.u16() * INTERVAL_UNIT_MS,
     largeIntervalMs: reader.u16() * INTERVAL_UNIT_MS,
@@ -146,7 +146,7 @@ export function decodeBeacon(datagram: Uint8Array, cluster: number, cipher: Beac
   if (count * REPORT_BYTES > reader.remaining) return wireError('penalise', 'a beacon with more reports than bytes')
   const reports: PeerReport[] = []
   for (let i = 0; i < count; i++) {
-    const about = readNode(reader)
+    const about = readU48(reader)
     const multicastBytes = reader.u16()
     const quality = reader.u8()
     const lossShare = Math.min(1, (quality & ~QUALITY_BROADCAST) / 100)
@@ -160,12 +160,12 @@ function units(ms: number): number {
   return Math.min(MAX_VALUE, Math.ceil(ms / INTERVAL_UNIT_MS))
 }
 
-function writeNode(writer: Writer, node: number): void {
-  writer.u16(Math.floor(node / 0x1_0000_0000))
-  writer.u32(node % 0x1_0000_0000)
+function writeU48(writer: Writer, value: number): void {
+  writer.u16(Math.floor(value / 0x1_0000_0000))
+  writer.u32(value % 0x1_0000_0000)
 }
 
-function readNode(reader: Reader): number {
+function readU48(reader: Reader): number {
   const high = reader.u16()
   return high * 0x1_0000_0000 + reader.u32()
 }

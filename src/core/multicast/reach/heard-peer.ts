@@ -16,6 +16,9 @@ const MAX_MISSES = 10
 const REPORT_ROUNDS = 3.5
 const MIN_REPORT_MS = 3000
 
+/** Silence of a start of a node after which an earlier one is believed. */
+const OLD_RUN_MS = 30_000
+
 interface HeardSize {
   readonly window: SequenceWindow
   bytes: number
@@ -48,17 +51,18 @@ export class HeardPeer {
   }
 
   /** Takes a beacon in; false where it is a repeated one, of an earlier start of its node, or came by a way that its size does not go. */
-  accept(beacon: Beacon, path: ReachPath, from: string, datagramBytes: number, now: number): boolean {
+  accept(beacon: Beacon, path: ReachPath, from: string, datagramBytes: number, silenceMs: number, now: number): boolean {
     const { size } = beacon
     const belongsTo = size === BROADCAST_SIZE ? 'broadcast' : size === DIRECT_SIZE ? 'direct' : 'group'
-    if (belongsTo !== path || (path === 'group' && size >= MAX_SIZES) || beacon.run < this.beacon.run) return false
-    if (beacon.run > this.beacon.run) {
+    if (belongsTo !== path || (path === 'group' && size >= MAX_SIZES) || this.#isBefore(beacon, now)) return false
+    if (beacon.run !== this.beacon.run) {
       this.#sizes.clear()
       this.report = undefined
       this.others.clear()
     }
     let heard = this.#sizes.get(size)
     if (heard === undefined) this.#sizes.set(size, (heard = { window: new SequenceWindow(), bytes: datagramBytes, at: now }))
+    if (now - heard.at > this.patienceMs(size === 0, silenceMs)) heard.window.forgiveGap()
     if (!heard.window.accept(beacon.sequence)) return false
     heard.bytes = datagramBytes
     heard.at = now
@@ -67,6 +71,11 @@ export class HeardPeer {
     this.heardAt = now
     if (path === 'group') this.multicastAt = now
     return true
+  }
+
+  /** Whether it is of an earlier start. A node whose clock was set back, so that its new start looks like an earlier one, is let in once the other is silent. */
+  #isBefore(beacon: Beacon, now: number): boolean {
+    return beacon.run < this.beacon.run && now - this.heardAt < OLD_RUN_MS
   }
 
   /** Payload of the largest datagram to the group that arrives; 0 for none. */
@@ -103,8 +112,13 @@ export class HeardPeer {
   }
 
   /** The time in which nothing could be heard of anybody does not count. */
-  forgive(ms: number, now: number): void {
+  forgiveSilence(ms: number, now: number): void {
     for (const [size, heard] of this.#sizes) if (size < MAX_SIZES) heard.at = Math.min(now, heard.at + ms)
+  }
+
+  /** What did not come until now was not lost by chance. */
+  forgiveGaps(): void {
+    for (const [size, { window }] of this.#sizes) if (size < MAX_SIZES) window.forgiveGap()
   }
 
   /** What this node says of it. */

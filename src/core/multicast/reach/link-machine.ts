@@ -137,10 +137,12 @@ export class LinkMachine {
   // ---- what comes ----
 
   handleBeacon(beacon: Beacon, path: ReachPath, from: string, datagramBytes: number, now: number): void {
+    const { times } = this.#context
     let peer = this.peers.get(beacon.node)
     const isNew = peer === undefined
     peer ??= new HeardPeer(beacon, from, now)
-    if (!peer.accept(beacon, path, from, datagramBytes, now)) {
+    if (this.isDeaf && path === 'group') for (const one of this.peers.values()) one.forgiveGaps()
+    if (!peer.accept(beacon, path, from, datagramBytes, times.silenceMs, now)) {
       this.counters.replayed++
       return
     }
@@ -151,7 +153,8 @@ export class LinkMachine {
     this.#takeReports(peer, beacon)
     this.#compare(peer, now)
     this.show(peer, now)
-    const { times } = this.#context
+    // An answer is never longer than the question.
+    if (datagramBytes < this.#sizes[0]!) return
     const wasTold = now - (this.#directAt.get(peer.node) ?? -Infinity) < DIRECT_AGAIN_MS
     if ((beacon.wantsReports && !wasTold) || (isNew && this.#isBeater(peer) && path !== 'direct')) this.#tellDirectly(peer.node, now)
     if (this.isFast && isNew) this.#deadlines.round = Math.max(now, Math.min(this.#deadlines.round, this.#lastRoundAt + times.fastMs))
@@ -196,8 +199,8 @@ export class LinkMachine {
     const closedMs = this.state === 'listening' ? 0 : now - this.stateAt
     if (this.isDeaf) {
       const { silenceMs } = this.#context.times
-      for (const peer of this.peers.values()) peer.forgive(closedMs + silenceMs, now)
-      if (this.#attempts > 0 && this.livedMs !== undefined) this.revivals++
+      for (const peer of this.peers.values()) peer.forgiveSilence(closedMs + silenceMs, now)
+      if (this.state === 'rejoining' && now - this.#joinedAt < this.#context.times.rejoinMs) this.revivals++
     }
     this.#attempts = 0
     this.#deadlines.rejoin = Infinity
@@ -240,7 +243,7 @@ export class LinkMachine {
         this.#enter('rejoining', now - this.#multicastAt, now)
         this.#early(now, true)
         this.#deadlines.rejoin = now
-      } else if (deadline === Infinity) this.#enter('listening', 0, now)
+      } else if (deadline === Infinity && now - this.#multicastAt > 2 * times.silenceMs) this.#enter('listening', 0, now)
     } else if (this.state === 'listening' && now - this.#firstOtherwiseAt > 2 * times.silenceMs) {
       // Others are heard, and not by multicast.
       this.#enter('blocked', now - this.#startedAt, now)

@@ -61,7 +61,7 @@ export interface ReachOptions {
   readonly name: string
   /** Its cluster's name: beacons of others are dropped unread. */
   readonly cluster: string
-  /** Grows with each start of the node: the time in seconds. */
+  /** Grows with each start of the node, 48 bits: the time in ms since 1970. */
   readonly run: number
   readonly cipher: BeaconCipher
   readonly limits?: Partial<ReachLimits>
@@ -136,7 +136,7 @@ export interface LinkReport {
   readonly sinceMs: number
   /** How long multicast had come when it last stopped, since the group was joined or joined again; undefined where it never stopped. */
   readonly livedMs: number | undefined
-  /** How often it came back because the group was joined again. */
+  /** How often it came back as soon as the group was joined again. */
   readonly revivals: number
   readonly isFast: boolean
   readonly peers: readonly PeerView[]

@@ -12,10 +12,16 @@ export class SequenceWindow {
   #seen = 0
   #lossShare = 0
   #count = 0
+  #isGapForgiven = false
 
   /** Share of datagrams that did not come, 0 to 1, the newest ones weighing most. */
   get lossShare(): number {
     return this.#lossShare
+  }
+
+  /** What did not come until the next one is not counted as lost: nothing could come. */
+  forgiveGap(): void {
+    this.#isGapForgiven = true
   }
 
   /** Takes note of a number; false for one that came before, or is too old to tell. */
@@ -30,7 +36,8 @@ export class SequenceWindow {
     if (ahead > 0) {
       this.#highest = sequence
       this.#seen = ahead >= WINDOW ? 1 : ((this.#seen << ahead) | 1) >>> 0
-      for (let lost = 1; lost < Math.min(ahead, MAX_GAP); lost++) this.#note(true)
+      for (let lost = 1; lost < Math.min(ahead, MAX_GAP) && !this.#isGapForgiven; lost++) this.#note(true)
+      this.#isGapForgiven = false
       this.#note(false)
       return true
     }

@@ -1,0 +1,152 @@
+/** Who is reached by multicast, on real kernels behind a real switch: as it should be, and with each fault that can be made here. */
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import path from 'node:path'
+import { test } from 'node:test'
+import type { DoctorReport } from '#src/agent/gossip/gossip.js'
+import type { MulticastReport } from '#src/agent/multicast/reach/doctor-report.js'
+import { Cluster, until, type Agent } from '../cluster.ts'
+
+const TESTBED = path.resolve(import.meta.dirname, '../../../../shared/testbed/testbed')
+const PREFIX = 'reach'
+const HOSTS = 3
+
+function run(command: string, ...args: string[]): string {
+  const { status, stderr, stdout } = spawnSync(command, args, { encoding: 'utf8' })
+  assert.equal(status, 0, `${command} ${args.join(' ')}: ${stderr}`)
+  return stdout
+}
+
+const testbed = (...args: string[]): string => run(TESTBED, '--prefix', PREFIX, ...args)
+const inNamespace = (name: string, ...args: string[]): string => run('nsenter', `--net=/run/netns/tb-${PREFIX}-${name}`, ...args)
+const inSwitch = (...args: string[]): string => inNamespace('sw', ...args)
+const addressOf = (k: number): string => (k === 0 ? '10.77.0.1' : `10.77.1.${k}`)
+
+/** What a host's doctor tells of multicast. */
+async function multicastOf(agent: Agent): Promise<MulticastReport> {
+  const { stdout, stderr } = await agent.cli('doctor', '--json')
+  assert.equal(stderr, '')
+  const { multicast } = JSON.parse(stdout) as DoctorReport
+  assert.ok(multicast !== undefined, stdout)
+  return multicast
+}
+
+/** Who hears whom in a family, as `by<of bytes`, with a plus for broadcast. */
+function pathsOf(report: MulticastReport | undefined, family: number): string[] | undefined {
+  const link = report?.links.find((one) => one.family === family && one.isSending)
+  return link?.matrix.map(({ by, of, multicastBytes, broadcast }) => `${by}<${of} ${multicastBytes}${broadcast ? '+' : ''}`).toSorted()
+}
+
+function all(bytes: number, suffix = '+'): string[] {
+  return ['h0<h1', 'h0<h2', 'h1<h0', 'h1<h2', 'h2<h0', 'h2<h1'].map((pair) => `${pair} ${bytes}${suffix}`)
+}
+
+test('who hears whom by multicast, and why not', async (t) => {
+  testbed('up', String(HOSTS), '--rate', 'none', '--mtu', '9000', '--snoop')
+  t.after(() => testbed('down'))
+  // IPv6 too, on addresses that are usable at once.
+  for (let k = 0; k <= HOSTS; k++) {
+    inNamespace(`h${k}`, 'sh', '-c', 'echo 0 >/proc/sys/net/ipv6/conf/eth0/disable_ipv6; echo 0 >/proc/sys/net/ipv6/conf/eth0/accept_dad')
+    inNamespace(`h${k}`, 'ip', 'addr', 'add', `fe80::77:${k}/64`, 'dev', 'eth0', 'nodad')
+  }
+  // A second network of h3, where the others are not.
+  inSwitch('ip', 'link', 'add', 'side', 'type', 'veth', 'peer', 'name', 'eth1', 'netns', `tb-${PREFIX}-h3`)
+  inSwitch('ip', 'link', 'set', 'side', 'up')
+  inNamespace('h3', 'sh', '-c', 'ip link set eth1 up; ip addr add 192.168.7.1/24 brd + dev eth1; ip route add default via 10.77.0.1')
+  const bridge = (...settings: string[]): string => inSwitch('ip', 'link', 'set', 'br0', 'type', 'bridge', ...settings)
+  bridge('mcast_querier', '0')
+  // Where there is a querier, what nobody has joined is not forwarded. Entries live for 2 s here, instead of 260, and the questions
+  // that would renew them come once an hour.
+  bridge(
+    'mcast_startup_query_count',
+    '0',
+    'mcast_membership_interval',
+    '200',
+    'mcast_query_interval',
+    '360000',
+    'mcast_query_response_interval',
+    '10',
+  )
+
+  const cluster = await Cluster.open(t)
+  const key = await cluster.file('key', Buffer.from(randomBytes(32).toString('base64')))
+  const start = (k: number, address: string, join: readonly Agent[] = []): Promise<Agent> =>
+    cluster.start(`h${k}`, {
+      address,
+      launcher: ['nsenter', `--net=/run/netns/tb-${PREFIX}-h${k}`],
+      flags: ['--insecure', '--http-bind', '127.0.0.1', '--gossip-key-file', key, '--gossip-label', 'reach'],
+      join,
+    })
+  const h0 = await start(0, addressOf(0))
+  const [h1, h2] = (await Promise.all([1, 2].map((k) => start(k, addressOf(k), [h0])))) as [Agent, Agent]
+  await cluster.acquainted(h0, h1, h2)
+
+  /** Waits until a host's doctor says what is expected: paths of IPv4 as `by<of bytes`, and codes of findings. */
+  const says = async (
+    what: string,
+    agent: Agent,
+    paths: readonly string[],
+    codes: readonly string[],
+    also: (report: MulticastReport) => boolean = () => true,
+  ): Promise<MulticastReport> => {
+    let last: MulticastReport | undefined
+    const seen = (): string =>
+      JSON.stringify([pathsOf(last, 4), last?.findings.map(({ code }) => code).filter((code) => code !== 'multicast-lossy')])
+    await until(what, async () => {
+      last = await multicastOf(agent)
+      return seen() === JSON.stringify([paths, codes]) && also(last)
+    }).catch((error: unknown) => assert.fail(`${String(error)}: ${seen()} ${JSON.stringify(last)}`))
+    return last!
+  }
+  const names = async (what: string, agent: Agent, code: string, advice: RegExp): Promise<void> => {
+    let last: MulticastReport | undefined
+    await until(what, async () => {
+      last = await multicastOf(agent)
+      return last.findings.some((finding) => finding.code === code && advice.test(finding.advice))
+    }).catch((error: unknown) => assert.fail(`${String(error)}: ${JSON.stringify(last)}`))
+  }
+
+  await t.test('all hear all, up to the largest frames, by both families', async () => {
+    await says('all hear all', h0, all(8972), [], (report) => JSON.stringify(pathsOf(report, 6)) === JSON.stringify(all(8952, '')))
+  })
+
+  await t.test('a port of 1500 bytes, and one that swallows multicast and lets broadcast through', async () => {
+    inSwitch('ip', 'link', 'set', 'h1', 'mtu', '1500')
+    inSwitch('bridge', 'link', 'set', 'dev', 'h2', 'mcast_flood', 'off')
+    const paths = ['h0<h1 1472+', 'h0<h2 8972+', 'h1<h0 1472+', 'h1<h2 1472+', 'h2<h0 0+', 'h2<h1 0+']
+    // Of IPv4 and of IPv6.
+    const codes = ['multicast-peers-deaf', 'multicast-mtu-mismatch', 'multicast-peers-deaf', 'multicast-mtu-mismatch']
+    const [there, here] = await Promise.all([
+      says('the faults, from afar', h0, paths, codes),
+      says('what does not come, where it does not come', h2, paths, ['multicast-stopped', 'multicast-stopped']),
+    ])
+    assert.match(JSON.stringify(there.findings), /h1 gets 1472 bytes of this node in one datagram, and not 8972/)
+    assert.match(JSON.stringify(there.findings), /h2 hears no multicast of anybody, and hears its broadcasts/)
+    assert.match(JSON.stringify(here.findings), /broadcasts of h[01], h[01] arrive on the same interface/)
+    inSwitch('ip', 'link', 'set', 'h1', 'mtu', '9000')
+    inSwitch('bridge', 'link', 'set', 'dev', 'h2', 'mcast_flood', 'on')
+    await Promise.all([h0, h2].map((agent) => says('that all is well again', agent, all(8972), [])))
+  })
+
+  await t.test('multicast that never came: a firewall; and a node that is bound to the wrong interface', async () => {
+    await h2.end('SIGKILL')
+    inNamespace(
+      'h2',
+      'nft',
+      'add table inet fault; add chain inet fault in { type filter hook input priority 0 ; }; add rule inet fault in ip daddr 224.0.0.0/4 udp dport 7949 drop',
+    )
+    const [again, h3] = await Promise.all([start(2, addressOf(2), [h0]), start(3, '192.168.7.1', [h0])])
+    await Promise.all([
+      names('the filter', again, 'multicast-filtered', /firewall/),
+      names('the interface', h3, 'multicast-wrong-interface', /--bind 10\.77\.1\.3/),
+    ])
+    await h3.end('SIGKILL')
+    inNamespace('h2', 'nft', 'delete table inet fault')
+  })
+
+  await t.test('a switch that forgets who joined, as nobody asks', async () => {
+    bridge('mcast_querier', '1')
+    await names('the missing querier', h1, 'multicast-no-querier', /querier/)
+  })
+})
