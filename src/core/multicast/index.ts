@@ -1,5 +1,6 @@
 /** `polycast/multicast`: what one send that reaches a whole LAN is made of. */
 export { ethernetAddress, isAlwaysFlooded, pickGroup, wellKnownGroups, type GroupKind, type WellKnownGroups } from './addresses.ts'
+export { EVENT_GROUP_LIMITS, EventGroup, type EventGroupLimits, type EventGroupOptions, type ReachedMembers } from './events/event-group.ts'
 export { ImpairmentModel, parseImpairment, type ImpairmentOptions } from './impairment-model.ts'
 export { PLAIN_BEACONS, type BeaconCipher } from './reach/beacon.ts'
 export { ReachMachine } from './reach/reach-machine.ts'
