@@ -173,6 +173,34 @@ export const METRICS = {
     labels: [],
     stat: 'rpc.forgottenQueries',
   },
+  eventMembersReached: {
+    name: 'polycast_event_multicast_members',
+    type: 'gauge',
+    help: 'Members that events of this node reach by multicast.',
+    labels: [],
+    stat: 'tree.reached',
+  },
+  eventMulticastsSent: {
+    name: 'polycast_event_multicasts_sent_total',
+    type: 'counter',
+    help: 'Events and queries of this node that went to many members in one datagram.',
+    labels: [],
+    stat: 'tree.multicastsSent',
+  },
+  eventMulticastsReceived: {
+    name: 'polycast_event_multicasts_received_total',
+    type: 'counter',
+    help: 'Events and queries of other members that came by multicast.',
+    labels: [],
+    stat: 'tree.multicastsReceived',
+  },
+  eventPayloadsSent: {
+    name: 'polycast_event_payloads_sent_total',
+    type: 'counter',
+    help: 'Events and queries sent to single members: passed on along the tree, or sent again.',
+    labels: [],
+    stat: 'tree.payloadsSent',
+  },
 
   swarmSentBytes: {
     name: 'polycast_swarm_sent_bytes_total',
@@ -405,7 +433,7 @@ export const METRICS = {
 export type MetricName = keyof typeof METRICS
 
 /** What the data plane counts: the keys that some row takes its value from. */
-export type DataPlaneStats = Record<Exclude<StatKey, `serf.${string}` | `traffic.${string}` | `rpc.${string}`>, number>
+export type DataPlaneStats = Record<Exclude<StatKey, `serf.${string}` | `traffic.${string}` | `rpc.${string}` | `tree.${string}`>, number>
 
 type StatKey = Extract<(typeof METRICS)[MetricName], { readonly stat: string }>['stat']
 

@@ -177,6 +177,8 @@ export class GossipNode {
           .filter((member) => member.status === 'alive' && member.name !== name && isPolycast(member))
           .map((member) => ({ name: member.name, address: ipText(member.address) })),
       onTable: (entries) => this.#post({ type: 'reach', entries }),
+      onReached: (reached) => this.#handle({ type: 'reached', ...reached }),
+      onEvent: (bytes) => this.#handle({ type: 'multicast', bytes }),
       log: (level, message, fields) => this.#log(level, message, fields),
     })
     void this.#reach.start()
@@ -265,6 +267,8 @@ export class GossipNode {
       case 'answer':
       case 'refuse':
         return this.#sockets.carryOut(output)
+      case 'multicast':
+        return this.#reach?.sendEvent(output.bytes)
       case 'member':
         this.#reach?.membersChanged()
         return this.#post({

@@ -6,7 +6,7 @@
  *
  *   extension = 50, u8 part, bytes         part: 1 state (docs/specs/05-state.md), 2 trees (docs/specs/06-broadcast.md)
  *
- * An event or query of this node goes into the tree as it is encoded for Serf, and what a tree brings is handed to Serf's rules, which
+ * What the trees send by multicast is for them alone, and goes as it is. An event or query of this node goes into the tree as it is encoded for Serf, and what a tree brings is handed to Serf's rules, which
  * also see what came by gossip: one place decides what is new. Not here: any rule of the three.
  */
 import { concatBytes } from '../lib/bytes.ts'
@@ -38,12 +38,18 @@ export type GossipInput =
       readonly canCoalesce: boolean
       readonly wantsReport: boolean
     }
+  /** What another node put out as `multicast` came in; nothing of the bytes is kept. */
+  | { readonly type: 'multicast'; readonly bytes: Uint8Array }
+  /** Which members multicast reaches from here now, in datagrams of how many bytes at the most; nobody changes `names`. */
+  | { readonly type: 'reached'; readonly names: ReadonlySet<string>; readonly maxBytes: number }
   /** Set a key of this node's state; `check` says beforehand whether it may be. */
   | { readonly type: 'set-state'; readonly key: string; readonly value: Uint8Array; readonly ttlMs: number | undefined }
   | { readonly type: 'remove-state'; readonly key: string }
 
 export type GossipOutput =
   | Exclude<SerfOutput, { type: 'extension' | 'spread' }>
+  /** Bytes for all Polycast nodes that multicast reaches, in one datagram. */
+  | { readonly type: 'multicast'; readonly bytes: Uint8Array }
   /** Which Polycast nodes have an event. */
   | {
       readonly type: 'report'
@@ -127,6 +133,10 @@ export class GossipMachine {
         this.#serf.handle({ type: 'event', name, payload, canCoalesce }, now)
         break
       }
+      case 'multicast':
+      case 'reached':
+        this.#broadcast.handle(input, now)
+        break
       case 'set-state':
         this.#state.handle({ type: 'set', key: input.key, value: input.value, ttlMs: input.ttlMs }, now)
         break
@@ -207,6 +217,7 @@ export class GossipMachine {
         this.#outputs.push({ type: 'report', event, reached, of, missing })
         return
       }
+      case 'multicast':
       case 'refused':
         this.#outputs.push(output)
     }

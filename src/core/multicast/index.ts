@@ -19,6 +19,7 @@ export { DEFAULT_SEND_PLAN_OPTIONS, SendPlan, type PlannedRun, type SendPlanOpti
 export { SessionRate, type RateStatus } from './rate-control.ts'
 export { DEFAULT_RATE_OPTIONS, type RateOptions } from './rate-options.ts'
 export { ethernetAddress, isAlwaysFlooded, pickGroup, wellKnownGroups, type GroupKind, type WellKnownGroups } from './addresses.ts'
+export { EVENT_GROUP_LIMITS, EventGroup, type EventGroupLimits, type EventGroupOptions, type ReachedMembers } from './events/event-group.ts'
 export { ImpairmentModel, parseImpairment, type ImpairmentOptions } from './impairment-model.ts'
 export { PLAIN_BEACONS, type BeaconCipher } from './reach/beacon.ts'
 export { ReachMachine } from './reach/reach-machine.ts'

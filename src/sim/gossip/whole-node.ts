@@ -137,7 +137,8 @@ function toldOf(output: GossipOutput): SimOutput | undefined {
     case 'query-response':
     case 'query-done':
     case 'key-change':
-    case 'shout':
+    // Links of whole nodes have no multicast; that of trees alone is in `tree-world.ts`.
+    case 'multicast':
     case 'report':
     case 'snapshot':
       return undefined

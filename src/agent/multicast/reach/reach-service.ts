@@ -2,12 +2,16 @@
  * Reachability in the gossip worker: drives the machine of `core/multicast/reach` with the sockets of each link and the clock, follows the
  * interfaces as they come and go, and hands on the table. An `if` about the protocol has no place here.
  *
+ * Events of the gossip layer go to the same group, and come from it; whom they reach, and what is new, `EventGroup` knows.
+ *
  * Nothing of it ends the node: a link that cannot be opened is tried again, and is a finding of the doctor.
  */
 import type { Keyring } from '../../../core/gossip/keyring.ts'
 import { randomBytes } from 'node:crypto'
 import { Random } from '../../../core/lib/random.ts'
 import { wellKnownGroups, type WellKnownGroups } from '../../../core/multicast/addresses.ts'
+import { isEventDatagram } from '../../../core/multicast/events/event-datagram.ts'
+import { EventGroup, type ReachedMembers } from '../../../core/multicast/events/event-group.ts'
 import { ReachMachine } from '../../../core/multicast/reach/reach-machine.ts'
 import type { ReachEntry, ReachOutput, ReachPath } from '../../../core/multicast/reach/reach-types.ts'
 import { asPolycastError, type PolycastError } from '../../errors.ts'
@@ -28,6 +32,10 @@ export interface ReachServiceOptions {
   /** Other members that are alive and speak this. */
   readonly members: () => readonly { readonly name: string; readonly address: string }[]
   readonly onTable: (entries: readonly ReachEntry[]) => void
+  /** Whom events reach from here; after each change. */
+  readonly onReached: (reached: ReachedMembers) => void
+  /** An event of another member came; the bytes are the receiver's. */
+  readonly onEvent: (content: Uint8Array) => void
   readonly log: (level: 'debug' | 'info' | 'warn', message: string, fields: Record<string, unknown>) => void
 }
 
@@ -43,6 +51,7 @@ const MEMBERS_MS = 100
 export class ReachService {
   readonly #options: ReachServiceOptions
   readonly #machine: ReachMachine
+  readonly #events: EventGroup
   readonly #groups: WellKnownGroups
   readonly #sockets: Map<string, LinkSockets> = new Map()
   /** Links that could not be opened, and why. */
@@ -59,10 +68,10 @@ export class ReachService {
   constructor(options: ReachServiceOptions) {
     this.#options = options
     this.#groups = wellKnownGroups(options.cluster, 'reach')
-    this.#machine = new ReachMachine(
-      { name: options.name, cluster: options.cluster, run: Date.now(), cipher: beaconCipher(options.keyring) },
-      new Random(randomBytes(16).toString('hex')),
-    )
+    const { name, cluster } = options
+    const node = { name, cluster, run: Date.now(), cipher: beaconCipher(options.keyring) }
+    this.#machine = new ReachMachine(node, new Random(randomBytes(16).toString('hex')))
+    this.#events = new EventGroup(node)
   }
 
   /** Opens what can be opened. Never rejects. */
@@ -88,6 +97,12 @@ export class ReachService {
     this.#settle()
   }
 
+  /** Sends an event of this node to all whom `onReached` named last. What does not arrive is the tree's to repair. */
+  sendEvent(content: Uint8Array): void {
+    const datagram = this.#events.seal(content)
+    for (const link of this.#events.links) this.#sockets.get(link)?.send('group', datagram)
+  }
+
   /** All that is known, for the doctor. */
   observe(): MulticastObservation {
     const members = this.#options.members()
@@ -109,7 +124,16 @@ export class ReachService {
   }
 
   stats(): Record<string, number> {
-    const stats = { links: this.#sockets.size, sentPackets: 0, sentBytes: 0, sendErrors: 0 }
+    const { unreadable, repeated } = this.#events.counters
+    const stats = {
+      links: this.#sockets.size,
+      sentPackets: 0,
+      sentBytes: 0,
+      sendErrors: 0,
+      eventLinks: this.#events.links.length,
+      unreadableEvents: unreadable,
+      repeatedEvents: repeated,
+    }
     for (const { sent } of this.#sockets.values()) {
       stats.sentPackets += sent.sentPackets
       stats.sentBytes += sent.sentBytes
@@ -183,6 +207,12 @@ export class ReachService {
   // ---- the machine ----
 
   #packet(link: string, path: ReachPath, from: string, bytes: Uint8Array): void {
+    if (isEventDatagram(bytes)) {
+      // Only to the group: what comes to this node alone is no multicast.
+      const content = path === 'group' && !this.#isClosed ? this.#events.open(bytes) : undefined
+      if (content !== undefined) this.#options.onEvent(content)
+      return
+    }
     this.#machine.handle({ type: 'packet', link, path, from, bytes }, performance.now())
     this.#settle()
   }
@@ -228,7 +258,9 @@ export class ReachService {
       case 'changed':
         this.#tableTimer ??= setTimeout(() => {
           this.#tableTimer = undefined
-          this.#options.onTable(this.#machine.table(performance.now()))
+          const table = this.#machine.table(performance.now())
+          this.#options.onTable(table)
+          this.#options.onReached(this.#events.follow(table))
         }, GATHER_MS)
     }
   }

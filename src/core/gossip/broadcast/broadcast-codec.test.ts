@@ -45,11 +45,12 @@ const message: fc.Arbitrary<BroadcastMessage> = fc.oneof(
     sequence,
     hops,
     isRepair: fc.boolean(),
+    isMulticast: fc.boolean(),
     reportMs: fc.option(fc.nat(3_600_000), { nil: undefined }),
     originNode: node,
     payload: fc.uint8Array({ maxLength: 100 }),
   }),
-  record({ type: constant('ihave' as const), isAgain: fc.boolean(), ids }),
+  record({ type: constant('ihave' as const), isAgain: fc.boolean(), isOverdue: fc.boolean(), ids }),
   record({ type: constant('graft' as const), isLink: fc.boolean(), ids }),
   record({ type: constant('summary' as const), hash: fc.nat(0xffffffff), isNew: fc.boolean(), isReply: fc.boolean() }),
   record({ type: constant('digest' as const), isNew: fc.boolean(), origins: fc.array(digestOrigin, { maxLength: 10 }) }),
@@ -106,12 +107,34 @@ const VECTORS: readonly [hex: string, message: BroadcastMessage][] = [
       sequence: 5,
       hops: 2,
       isRepair: true,
+      isMulticast: false,
       reportMs: 150,
       originNode: 'a',
       payload: Uint8Array.of(0x68, 0x69),
     },
   ],
-  ['070000010001000200030004ac02', { type: 'ihave', isAgain: false, ids: [{ origin: '\u0001\u0002\u0003\u0004', sequence: 300 }] }],
+  [
+    '070000010001000200030004ac02',
+    { type: 'ihave', isAgain: false, isOverdue: false, ids: [{ origin: '\u0001\u0002\u0003\u0004', sequence: 300 }] },
+  ],
+  [
+    '060001000200030004050004016100',
+    {
+      type: 'gossip',
+      origin: '\u0001\u0002\u0003\u0004',
+      sequence: 5,
+      hops: 0,
+      isRepair: false,
+      isMulticast: true,
+      reportMs: undefined,
+      originNode: 'a',
+      payload: new Uint8Array(0),
+    },
+  ],
+  [
+    '070200010001000200030004ac02',
+    { type: 'ihave', isAgain: false, isOverdue: true, ids: [{ origin: '\u0001\u0002\u0003\u0004', sequence: 300 }] },
+  ],
   ['080100010001000200030004ac02', { type: 'graft', isLink: true, ids: [{ origin: '\u0001\u0002\u0003\u0004', sequence: 300 }] }],
   ['0adeadbeef02', { type: 'summary', hash: 0xdeadbeef, isNew: false, isReply: true }],
   [
@@ -149,7 +172,7 @@ test('counts are held against their limits before anything is kept', () => {
     assert.ok(isWireError(decodeBroadcastMessage(fromHex(hex)!)), hex)
   }
   const tooMany = Array.from({ length: MAX_IDS + 1 }, (_, i) => ({ origin: 'abcd', sequence: i + 1 }))
-  assert.ok(isWireError(decodeBroadcastMessage(encodeBroadcastMessage({ type: 'ihave', isAgain: false, ids: tooMany }))))
+  assert.ok(isWireError(decodeBroadcastMessage(encodeBroadcastMessage({ type: 'ihave', isAgain: false, isOverdue: false, ids: tooMany }))))
   const hashes = Array.from({ length: MAX_RECEIPTS + 1 }, (_, i) => i)
   assert.ok(
     isWireError(

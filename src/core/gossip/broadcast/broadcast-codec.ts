@@ -6,8 +6,8 @@
  *   1 neighbour   u8 version (1), u8 wish (0 more, 1 lonely, 2 ring)
  *   2 accept      3 refuse      4 disconnect      9 prune
  *   5 pulse       text root, varint sequence, varint hops, flag isParent
- *   6 gossip      id, varint hops, u8 bits (1 isRepair, 2 has reportMs), [varint reportMs], text originNode, lengthBytes payload
- *   7 ihave       flag isAgain, u16 count, count × id
+ *   6 gossip      id, varint hops, u8 bits (1 isRepair, 2 has reportMs, 4 isMulticast), [varint reportMs], text originNode, lengthBytes payload
+ *   7 ihave       u8 bits (1 isAgain, 2 isOverdue), u16 count, count × id
  *   8 graft       flag isLink, u16 count, count × id
  *   10 summary    u32 hash, u8 bits (1 isNew, 2 isReply)
  *   11 digest     flag isNew, u16 count, count × (u64 origin, varint upTo, varint count, count × (varint gap, varint length))
@@ -82,12 +82,12 @@ function writeBody(writer: Writer, message: BroadcastMessage): void {
     case 'gossip':
       writeId(writer, message)
       writer.varint(message.hops)
-      writer.u8((message.isRepair ? 1 : 0) | (message.reportMs === undefined ? 0 : 2))
+      writer.u8((message.isRepair ? 1 : 0) | (message.reportMs === undefined ? 0 : 2) | (message.isMulticast ? 4 : 0))
       if (message.reportMs !== undefined) writer.varint(message.reportMs)
       writer.text(message.originNode)
       return writer.lengthBytes(message.payload)
     case 'ihave':
-      writer.u8(message.isAgain ? 1 : 0)
+      writer.u8((message.isAgain ? 1 : 0) | (message.isOverdue ? 2 : 0))
       return writeIds(writer, message.ids)
     case 'graft':
       writer.u8(message.isLink ? 1 : 0)
@@ -180,25 +180,28 @@ function readBody(reader: Reader, type: BroadcastMessageType | undefined): Broad
     case 'gossip': {
       const id = readId(reader)
       const hops = atMost(reader, MAX_HOPS)
-      const bits = readBits(reader)
+      const bits = readBits(reader, 7)
       const reportMs = (bits & 2) === 0 ? undefined : atMost(reader, 3_600_000)
       return {
         type,
         ...id,
         hops,
         isRepair: (bits & 1) !== 0,
+        isMulticast: (bits & 4) !== 0,
         reportMs,
         originNode: readNode(reader),
         payload: reader.lengthBytes(MAX_EVENT_BYTES),
       }
     }
-    case 'ihave':
-      return { type, isAgain: readFlag(reader), ids: readIds(reader) }
+    case 'ihave': {
+      const bits = readBits(reader, 3)
+      return { type, isAgain: (bits & 1) !== 0, isOverdue: (bits & 2) !== 0, ids: readIds(reader) }
+    }
     case 'graft':
       return { type, isLink: readFlag(reader), ids: readIds(reader) }
     case 'summary': {
       const hash = reader.u32()
-      const bits = readBits(reader)
+      const bits = readBits(reader, 3)
       return { type, hash, isNew: (bits & 1) !== 0, isReply: (bits & 2) !== 0 }
     }
     case 'digest':
@@ -276,9 +279,9 @@ function readFlag(reader: Reader): boolean {
   return value === 1
 }
 
-function readBits(reader: Reader): number {
+function readBits(reader: Reader, most: number): number {
   const bits = reader.u8()
-  if (bits > 3) reader.fail()
+  if (bits > most) reader.fail()
   return bits
 }
 

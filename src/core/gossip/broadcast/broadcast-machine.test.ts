@@ -56,7 +56,18 @@ class Subject {
 
 function gossip(sequence: number, changes: Partial<Gossip> = {}): Gossip {
   const payload = Uint8Array.of(sequence & 0xff)
-  return { type: 'gossip', origin: 'abcd', sequence, hops: 0, isRepair: false, reportMs: undefined, originNode: 'o', payload, ...changes }
+  return {
+    type: 'gossip',
+    origin: 'abcd',
+    sequence,
+    hops: 0,
+    isRepair: false,
+    isMulticast: false,
+    reportMs: undefined,
+    originNode: 'o',
+    payload,
+    ...changes,
+  }
 }
 
 const MANY = Array.from({ length: 50 }, (_, i) => `m${i}`)
@@ -96,7 +107,7 @@ function messageOf(kind: number, origin: string, sequence: number, flag: boolean
     { type: simple[sequence % 4] ?? 'accept' },
     { type: 'pulse', root: flag ? 'a' : 'self', sequence, hops: sequence, isParent: flag },
     gossip(sequence, { origin, payload, isRepair: flag, reportMs: flag ? 200 : undefined }),
-    { type: 'ihave', isAgain: flag, ids: [id, { origin, sequence: sequence + 1 }] },
+    { type: 'ihave', isAgain: flag, isOverdue: false, ids: [id, { origin, sequence: sequence + 1 }] },
     { type: 'graft', isLink: flag, ids: [id] },
     { type: 'summary', hash: sequence, isNew: flag, isReply: !flag },
     { type: 'digest', isNew: flag, origins: [{ origin, upTo: sequence, ahead: [[sequence + 5, 3]] }] },
@@ -125,10 +136,11 @@ test('what is no message is refused and counted', () => {
 test('a flood of ids fills no more than its share of the table, and another member is still heard', () => {
   const subject = new Subject(['a', 'b'], { maxMissing: 100, maxMissingPerMember: 60 })
   subject.link('a', 'b')
-  for (let i = 0; i < 100; i++) subject.get('a', { type: 'ihave', isAgain: false, ids: [{ origin: 'fake', sequence: i + 1 }] })
+  for (let i = 0; i < 100; i++)
+    subject.get('a', { type: 'ihave', isAgain: false, isOverdue: false, ids: [{ origin: 'fake', sequence: i + 1 }] })
   const { missing, dropped } = subject.machine.stats()
   assert.deepEqual([missing, dropped.announcements], [60, 40])
-  subject.get('b', { type: 'ihave', isAgain: true, ids: [{ origin: 'true', sequence: 1 }] })
+  subject.get('b', { type: 'ihave', isAgain: true, isOverdue: false, ids: [{ origin: 'true', sequence: 1 }] })
   subject.pass(0)
   const graft = subject.sent().find(({ to, message }) => to === 'b' && message.type === 'graft')?.message
   assert.deepEqual(graft?.type === 'graft' && graft.ids, [{ origin: 'true', sequence: 1 }])
@@ -181,8 +193,8 @@ test('an id that is announced is asked for after a while, of another when the fi
   const subject = new Subject(['a', 'b'])
   subject.link('a', 'b')
   const ids = [{ origin: 'abcd', sequence: 1 }]
-  subject.get('a', { type: 'ihave', isAgain: false, ids })
-  subject.get('b', { type: 'ihave', isAgain: false, ids })
+  subject.get('a', { type: 'ihave', isAgain: false, isOverdue: false, ids })
+  subject.get('b', { type: 'ihave', isAgain: false, isOverdue: false, ids })
   subject.pass(99)
   const grafts = (): string[] => subject.sent().flatMap(({ to, message }) => (message.type === 'graft' ? [to] : []))
   assert.deepEqual(grafts(), [])
@@ -280,7 +292,7 @@ test('who does not say that it has an event gets it again if it is small, and it
     const subject = inTree()
     subject.get('b', gossip(1, { payload: new Uint8Array(bytes) }))
     subject.pass(45)
-    subject.get('a', { type: 'ihave', isAgain: false, ids: [{ origin: 'abcd', sequence: 1 }] })
+    subject.get('a', { type: 'ihave', isAgain: false, isOverdue: false, ids: [{ origin: 'abcd', sequence: 1 }] })
     subject.outputs()
     subject.pass(5000)
     const again = subject
@@ -308,7 +320,7 @@ test('a digest is answered with the ids that it lacks, and what lacks here is as
   assert.deepEqual(subject.sent(), [{ to: 'a', message: upTo('abcd', 3) }])
   subject.get('a', upTo('abcd', 1))
   const ids = [2, 3].map((sequence) => ({ origin: 'abcd', sequence }))
-  assert.deepEqual(subject.sent(), [{ to: 'a', message: { type: 'ihave', isAgain: false, ids } }])
+  assert.deepEqual(subject.sent(), [{ to: 'a', message: { type: 'ihave', isAgain: false, isOverdue: false, ids } }])
   subject.get('a', upTo('abcd', 5))
   subject.pass(100)
   const graft = subject.sent().find(({ message }) => message.type === 'graft')?.message

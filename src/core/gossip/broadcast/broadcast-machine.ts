@@ -3,7 +3,8 @@
  *
  * Membership says who is there; each node keeps a few of them as neighbours (`neighbourhood.ts`, after HyParView), a tree is laid over
  * these links before it is needed (`tree.ts`), events go along it and ids along the rest (`dissemination.ts`, Plumtree), neighbours compare
- * from time to time what they have (`anti-entropy.ts`), and receipts come back the way the event went (`receipts.ts`). This file takes
+ * from time to time what they have (`anti-entropy.ts`), and receipts come back the way the event went (`receipts.ts`). Where multicast
+ * reaches others, an event goes past the tree (`shortcut.ts`). This file takes
  * inputs and hands them to the parts that they concern. Not here: who is a member, sockets, ciphers, and what events mean.
  */
 import { utf8Encode } from '../../lib/bytes.ts'
@@ -18,6 +19,7 @@ import { MessageLog } from './message-log.ts'
 import { Neighbourhood } from './neighbourhood.ts'
 import { ReceiptCollector } from './receipts.ts'
 import { SeenEvents } from './seen-events.ts'
+import { Shortcut } from './shortcut.ts'
 import { Tree } from './tree.ts'
 import { assert } from '../../lib/assert.ts'
 
@@ -25,6 +27,7 @@ export class BroadcastMachine {
   readonly #state: BroadcastState
   readonly #neighbourhood: Neighbourhood
   readonly #tree: Tree
+  readonly #shortcut: Shortcut
   readonly #seen: SeenEvents
   readonly #log: MessageLog
   readonly #dissemination: Dissemination
@@ -52,11 +55,12 @@ export class BroadcastMachine {
       unlinked: (neighbour, now) => this.#tree.unlinked(neighbour, now),
     })
     this.#tree = new Tree(state, this.#neighbourhood)
+    this.#shortcut = new Shortcut(state)
     this.#seen = new SeenEvents(state)
     this.#log = new MessageLog(state)
     this.#receipts = new ReceiptCollector(state)
-    this.#dissemination = new Dissemination(state, this.#neighbourhood, this.#tree, this.#seen, this.#log, {
-      received: (event, receivers, now) => this.#receipts.received(event, receivers, now),
+    this.#dissemination = new Dissemination(state, this.#neighbourhood, this.#tree, this.#shortcut, this.#seen, this.#log, {
+      received: (event, below, now) => this.#receipts.received(event, below, now),
       passedOn: (event, to) => this.#receipts.passedOn(event, to),
       duplicate: (id, from, wantsReport, now) => this.#receipts.handleDuplicate(id, from, wantsReport, now),
     })
@@ -105,6 +109,10 @@ export class BroadcastMachine {
         return this.#tree.noticeChange(now)
       case 'broadcast':
         return this.#broadcast(input.broadcast, input.payload, input.wantsReport, now)
+      case 'multicast':
+        return this.#multicast(input.bytes, now)
+      case 'reached':
+        return this.#shortcut.set(input.names, input.maxBytes)
     }
   }
 
@@ -128,6 +136,7 @@ export class BroadcastMachine {
       bytesReceived: { ...bytesReceived },
       roundTripMs: this.#state.roundTripMs,
       members: members.size,
+      reached: this.#shortcut.size,
       neighbours: this.#neighbourhood.size,
       eagerNeighbours,
       cachedMessages: this.#log.size,
@@ -170,6 +179,25 @@ export class BroadcastMachine {
     if (message.type === 'neighbour') this.#state.send(from, { type: 'refuse' })
   }
 
+  /** Only events come by multicast, and of their origins. */
+  #multicast(bytes: Uint8Array, now: number): void {
+    const message = decodeBroadcastMessage(bytes)
+    if (isWireError(message) || message.type !== 'gossip' || !message.isMulticast || message.isRepair || message.hops > 0) {
+      this.#state.dropped.malformed++
+      const reason = isWireError(message) ? message.message : `a message of type ${message.type} by multicast`
+      return this.#state.emit({ type: 'refused', from: MULTICAST_SENDER, reason })
+    }
+    // Its own, which the network has brought back; or of a former life, which is no news.
+    if (message.originNode === this.#state.node) return
+    if (!this.#state.members.has(message.originNode)) {
+      this.#state.dropped.strangers++
+      return
+    }
+    this.#state.counts.multicastsReceived++
+    this.#state.bytesReceived.gossip += bytes.length
+    this.#dissemination.handleGossip(message.originNode, undefined, message, true, now)
+  }
+
   #message(from: string, message: BroadcastMessage, now: number): void {
     switch (message.type) {
       case 'neighbour':
@@ -187,7 +215,7 @@ export class BroadcastMachine {
       }
       case 'gossip': {
         const neighbour = message.isRepair ? this.#neighbourhood.get(from) : this.#neighbourhood.neighbourOf(from, now)
-        return this.#dissemination.handleGossip(from, neighbour, message, now)
+        return this.#dissemination.handleGossip(from, neighbour, message, false, now)
       }
       case 'ihave':
         return this.#dissemination.handleIhave(from, this.#neighbourhood.neighbourOf(from, now), message, now)
@@ -207,7 +235,7 @@ export class BroadcastMachine {
       case 'digest':
         return this.#antiEntropy.handleDigest(from, message, now)
       case 'receipts':
-        return this.#receipts.handleReceipts(from, message, now)
+        return this.#receipts.handleReceipts(from, message, this.#seen.has(message), now)
       case 'receipts-ack':
         return this.#receipts.handleAcknowledgement(from, message, message.part, now)
       case 'ask':
@@ -216,6 +244,9 @@ export class BroadcastMachine {
     }
   }
 }
+
+/** Who is named where something by multicast is refused: it does not say of whom it is before it can be read. */
+const MULTICAST_SENDER = 'multicast'
 
 /** A UTF-16 unit takes three bytes at most, so that most names need no encoding to be judged. */
 function isName(node: string): boolean {

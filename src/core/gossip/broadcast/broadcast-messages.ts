@@ -23,6 +23,8 @@ export interface Gossip extends EventId {
   readonly hops: number
   /** Sent again or on request: says nothing about the tree. */
   readonly isRepair: boolean
+  /** Whether its origin has sent it by multicast as well, or this is that copy. */
+  readonly isMulticast: boolean
   /** How long the receiver may gather receipts for the sender, ms; undefined when nobody wants a report. */
   readonly reportMs: number | undefined
   readonly originNode: string
@@ -56,6 +58,8 @@ export interface Ihave {
   readonly type: 'ihave'
   /** Whether the sender waits to hear that the receiver has them, too. */
   readonly isAgain: boolean
+  /** Whether the receiver should have had them by multicast by now. */
+  readonly isOverdue: boolean
   readonly ids: readonly EventId[]
 }
 

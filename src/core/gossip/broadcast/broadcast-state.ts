@@ -34,6 +34,8 @@ export class BroadcastState {
     reports: 0,
   }
   readonly counts = {
+    multicastsSent: 0,
+    multicastsReceived: 0,
     payloadsSent: 0,
     payloadsReceived: 0,
     duplicates: 0,

@@ -14,11 +14,17 @@ export type BroadcastInput =
   | { type: 'member-down'; node: string }
   /** An event for all; `broadcast` is the caller's own number and comes back in the report. */
   | { type: 'broadcast'; broadcast: number; payload: Uint8Array; wantsReport: boolean }
+  /** Bytes of another machine's `multicast` came in; nothing of them is kept. */
+  | { type: 'multicast'; bytes: Uint8Array }
+  /** Which members this node's multicast reaches now, with so many bytes at the most; nobody changes `names`, which may be shared. */
+  | { type: 'reached'; names: ReadonlySet<string>; maxBytes: number }
 
 /** What the machine wants done. */
 export type BroadcastOutput =
   /** Bytes for another member; they may be lost, delayed, doubled or reordered. */
   | { type: 'send'; to: string; bytes: Uint8Array }
+  /** Bytes for all members that multicast reaches, in one datagram; they may be lost for any of them. */
+  | { type: 'multicast'; bytes: Uint8Array }
   /** An event of another member, once each; nobody changes `payload`. */
   | { type: 'deliver'; origin: string; payload: Uint8Array; hops: number }
   /** Who has an event that a report was wanted of: `reached` of `of` other members, without the origin. */
@@ -37,6 +43,10 @@ export interface BroadcastSettings {
   readonly requestTimeoutMs: number
   /** How long ids gather before they are announced, ms. More: fewer messages, later repair. */
   readonly announceDelayMs: number
+  /** The same for ids of events that went by multicast, to neighbours that should have them. More: later repair. Less: some are asked for needlessly. */
+  readonly multicastAnnounceDelayMs: number
+  /** Events go by multicast where it reaches so many members; with fewer, the tree costs no more. */
+  readonly multicastMinMembers: number
   /** The longest wait for a payload that was announced, unless 2.5 round trips are longer, ms; experience shortens it. */
   readonly patienceMs: number
   /** The round trip assumed before one was measured, ms. */
@@ -89,6 +99,8 @@ export const DEFAULT_BROADCAST_SETTINGS: BroadcastSettings = {
   settleMs: 100,
   requestTimeoutMs: 200,
   announceDelayMs: 40,
+  multicastAnnounceDelayMs: 15,
+  multicastMinMembers: 2,
   patienceMs: 100,
   firstRoundTripMs: 40,
   antiEntropyMs: 2500,
@@ -123,6 +135,10 @@ export interface BroadcastOptions {
 
 /** Counters since the start, and sizes of now. */
 export interface BroadcastStats {
+  /** Own events that went by multicast. */
+  readonly multicastsSent: number
+  /** Payloads that came by multicast; `payloadsReceived` and `duplicates` count them, too. */
+  readonly multicastsReceived: number
   readonly payloadsSent: number
   readonly payloadsReceived: number
   /** Payloads that were here already. */
@@ -141,6 +157,8 @@ export interface BroadcastStats {
   /** The smoothed time from question to answer, ms. */
   readonly roundTripMs: number
   readonly members: number
+  /** Members that multicast reaches, as it was told. */
+  readonly reached: number
   readonly neighbours: number
   readonly eagerNeighbours: number
   readonly cachedMessages: number

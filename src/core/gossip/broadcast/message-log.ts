@@ -5,6 +5,12 @@
 import type { EventId } from './broadcast-messages.ts'
 import type { BroadcastState } from './broadcast-state.ts'
 
+/**
+ * How an event goes to all: along the tree alone; by multicast, in the network that this node is in; or by multicast in another network,
+ * so that here the tree has to bring it.
+ */
+export type Coverage = 'tree' | 'here' | 'elsewhere'
+
 /** An event that is here; neighbours are bits by their slots. */
 export interface LoggedEvent extends EventId {
   readonly key: string
@@ -14,6 +20,9 @@ export interface LoggedEvent extends EventId {
   readonly hops: number
   /** Whom it came from; undefined at its origin. */
   readonly from: string | undefined
+  readonly coverage: Coverage
+  /** Who gets the receipts of this node and those below it; undefined at its origin. */
+  readonly reportTo: string | undefined
   readonly at: number
   /** Neighbours that said that they have it, or sent it. */
   knownBy: number
@@ -23,7 +32,7 @@ export interface LoggedEvent extends EventId {
   tries: number
   /** When that is done next; Infinity for never. */
   retryAt: number
-  /** When the receipts have to be with the one it came from; undefined when nobody wants any. */
+  /** When the receipts have to be there; undefined when nobody wants any. */
   readonly reportAt: number | undefined
 }
 

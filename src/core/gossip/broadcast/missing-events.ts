@@ -17,9 +17,19 @@ interface MissingEvent {
   /** Who said so first of all, and owes a place in the table. */
   readonly first: string
   readonly announcedAt: number
+  /** Whether somebody says that it should have come by multicast. */
+  isOverdue: boolean
   dueAt: number
   asked: number
   askedAt: number
+}
+
+/** What is asked of one member. */
+export interface Question {
+  readonly to: string
+  readonly ids: EventId[]
+  /** Whether all of them should have come by multicast: then nothing is wrong with the tree. */
+  isOverdue: boolean
 }
 
 /** Members remembered to have one event. */
@@ -50,8 +60,8 @@ export class MissingEvents {
     return this.#dueAt
   }
 
-  /** Somebody has an event that is not here; an urgent one is asked for at once. */
-  announced(id: EventId, from: string, isUrgent: boolean, now: number): void {
+  /** Somebody has an event that is not here; one that is urgent or overdue is asked for at once. */
+  announced(id: EventId, from: string, isUrgent: boolean, isOverdue: boolean, now: number): void {
     const key = eventKey(id)
     let missing = this.#missing.get(key)
     if (missing === undefined) {
@@ -62,14 +72,24 @@ export class MissingEvents {
         return
       }
       this.#owed.set(from, owed + 1)
-      missing = { id, announcers: [from], first: from, announcedAt: now, dueAt: now + this.#patienceMs(), asked: 0, askedAt: now }
+      missing = {
+        id,
+        announcers: [from],
+        first: from,
+        announcedAt: now,
+        isOverdue,
+        dueAt: now + this.#patienceMs(),
+        asked: 0,
+        askedAt: now,
+      }
       this.#missing.set(key, missing)
     } else if (!missing.announcers.includes(from) && missing.announcers.length < MAX_ANNOUNCERS) {
       // Who was not asked yet comes before those who were.
       missing.announcers.splice(Math.max(0, missing.announcers.length - missing.asked), 0, from)
     }
+    missing.isOverdue ||= isOverdue
     // Who says so again waits for an answer: it is there, and it is asked, unless another may still be about to answer.
-    if (isUrgent && (missing.asked === 0 || now - missing.askedAt >= this.#state.answerMs)) {
+    if ((isUrgent || isOverdue) && (missing.asked === 0 || now - missing.askedAt >= this.#state.answerMs)) {
       missing.dueAt = now
       const at = missing.announcers.indexOf(from)
       if (at > 0) missing.announcers.unshift(...missing.announcers.splice(at, 1))
@@ -77,19 +97,20 @@ export class MissingEvents {
     this.#dueAt = Math.min(this.#dueAt, missing.dueAt)
   }
 
-  /** An event is here: whether it had been asked for. */
-  arrived(key: string, from: string, now: number): 'asked' | 'unasked' {
+  /** An event is here: whether it had been asked for, and should have come by multicast. One that went by multicast says nothing about the tree. */
+  arrived(key: string, from: string, isMulticast: boolean, now: number): { readonly wasAsked: boolean; readonly isOverdue: boolean } {
     const missing = this.#missing.get(key)
     if (missing === undefined) {
-      this.#noticeLag(0)
-      return 'unasked'
+      if (!isMulticast) this.#noticeLag(0)
+      return { wasAsked: false, isOverdue: false }
     }
     this.#delete(key, missing)
     const wasAsked = missing.asked > 0
     if (missing.asked === 1 && missing.announcers.at(-1) === from) this.#state.noticeRoundTrip(now - missing.askedAt)
     // Asked for too early: it came from one that had not been asked.
-    if (!wasAsked || (missing.asked === 1 && missing.announcers.at(-1) !== from)) this.#noticeLag(now - missing.announcedAt)
-    return wasAsked ? 'asked' : 'unasked'
+    if (!isMulticast && (!wasAsked || (missing.asked === 1 && missing.announcers.at(-1) !== from)))
+      this.#noticeLag(now - missing.announcedAt)
+    return { wasAsked, isOverdue: missing.isOverdue }
   }
 
   memberDown(node: string): void {
@@ -101,10 +122,10 @@ export class MissingEvents {
   }
 
   /** What is to be asked for now, by whom to ask. */
-  takeDue(now: number): { to: string; ids: EventId[] }[] {
+  takeDue(now: number): Question[] {
     if (now < this.#dueAt) return []
-    const questions: { to: string; ids: EventId[] }[] = []
-    const open: Map<string, EventId[]> = new Map()
+    const questions: Question[] = []
+    const open: Map<string, Question> = new Map()
     this.#dueAt = Infinity
     for (const [key, missing] of this.#missing) {
       if (now >= missing.dueAt) {
@@ -117,13 +138,14 @@ export class MissingEvents {
         missing.asked++
         missing.askedAt = now
         missing.dueAt = now + this.#state.answerMs * 1.5 ** Math.max(0, missing.asked - QUICK_QUESTIONS)
-        let ids = open.get(to)
-        if (ids === undefined || ids.length >= MAX_IDS) {
-          ids = []
-          open.set(to, ids)
-          questions.push({ to, ids })
+        let question = open.get(to)
+        if (question === undefined || question.ids.length >= MAX_IDS) {
+          question = { to, ids: [], isOverdue: true }
+          open.set(to, question)
+          questions.push(question)
         }
-        ids.push(missing.id)
+        question.ids.push(missing.id)
+        question.isOverdue &&= missing.isOverdue
       }
       this.#dueAt = Math.min(this.#dueAt, missing.dueAt)
     }

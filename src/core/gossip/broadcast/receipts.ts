@@ -114,25 +114,25 @@ export class ReceiptCollector {
     return now + treeMs
   }
 
-  /** An event that somebody wants a report of was passed on to these; or, at its origin, begins. */
-  received(event: LoggedEvent, receivers: readonly string[], now: number): void {
+  /** An event that somebody wants a report of is here, or begins here; those below are to send receipts. */
+  received(event: LoggedEvent, below: readonly string[], now: number): void {
     if (event.reportAt === undefined) return
     const report = this.#reports.get(event.key)
     if (report !== undefined) {
-      for (const node of receivers) report.waiting.add(node)
+      for (const node of below) report.waiting.add(node)
       if (report.waiting.size === 0) report.askAt = Math.min(report.askAt, now + ASK_SHARE * this.#state.settings.reportTimeoutMs)
       if (report.missing.size === 0) report.askAt = now
       return this.#due(report.askAt)
     }
-    if (event.from === undefined) return
+    if (event.reportTo === undefined) return
     if (this.#relayed.size >= this.#state.settings.maxRelayedReports) this.#dropOldest(now)
-    this.#relay(event, event.from, receivers, now)
+    this.#relay(event, event.reportTo, below, now)
   }
 
   /** A payload was sent to one more, on request. */
   passedOn(event: LoggedEvent, to: string): void {
     const waiting = this.#waitingOf(event)
-    if (waiting !== undefined && to !== event.from) waiting.add(to)
+    if (waiting !== undefined && to !== event.reportTo) waiting.add(to)
   }
 
   /** One that was thought to be below has the event from elsewhere; and it learns that this node is not below it. */
@@ -144,10 +144,12 @@ export class ReceiptCollector {
     this.#answered(id, from, now)
   }
 
-  handleReceipts(from: string, message: Receipts, now: number): void {
+  /** `isSeen`: whether the event is here. Who has it by multicast may answer before; then it is to say so again. */
+  handleReceipts(from: string, message: Receipts, isSeen: boolean, now: number): void {
     const key = eventKey(message)
     const report = this.#reports.get(key)
     const relayed = this.#relayed.get(key)
+    if (report === undefined && relayed === undefined && !isSeen) return
     if (message.part > 0) this.#state.send(from, { type: 'receipts-ack', ...pick(message), part: message.part })
     if (report !== undefined) {
       for (const hash of message.hashes) report.missing.delete(hash)
@@ -190,15 +192,15 @@ export class ReceiptCollector {
 
   // ---- at those in between ----
 
-  #relay(event: LoggedEvent, to: string, receivers: readonly string[], now: number): void {
+  #relay(event: LoggedEvent, to: string, below: readonly string[], now: number): void {
     const { reportTimeoutMs } = this.#state.settings
     const reportAt = event.reportAt ?? now
     const relayed: Relayed = {
       id: event,
       to,
       hashes: new Set([this.#ownHash]),
-      waiting: new Set(receivers),
-      sendAt: receivers.length === 0 ? now : reportAt,
+      waiting: new Set(below),
+      sendAt: below.length === 0 ? now : reportAt,
       endsAt: now + reportTimeoutMs,
       isAnswered: false,
       parts: 0,

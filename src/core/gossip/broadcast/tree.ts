@@ -47,9 +47,24 @@ export class Tree {
     return this.#parent
   }
 
+  /** The root of the newest pulse. */
+  get root(): string | undefined {
+    return this.#pulse?.root
+  }
+
+  /** Links from the root to here, by the newest pulse. */
+  get hops(): number {
+    return this.#pulse?.hops ?? 0
+  }
+
   /** Whether the link is one of a parent and its child, by the newest pulse. */
-  holds({ node, pulse }: Neighbour): boolean {
-    return node === this.#parent || (pulse?.isParent === true && this.#isCurrent(pulse))
+  holds(neighbour: Neighbour): boolean {
+    return neighbour.node === this.#parent || this.isChild(neighbour)
+  }
+
+  /** Whether the neighbour has chosen this node as its parent, by the newest pulse. */
+  isChild({ pulse }: Neighbour): boolean {
+    return pulse?.isParent === true && this.#isCurrent(pulse)
   }
 
   nextDeadline(): number {

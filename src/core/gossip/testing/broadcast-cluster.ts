@@ -30,6 +30,7 @@ interface Task {
   readonly host: BroadcastHost
   readonly from: string
   readonly bytes: Uint8Array | undefined
+  readonly isMulticast: boolean
 }
 
 const MIN_LATENCY_MS = 1
@@ -39,6 +40,10 @@ export class BroadcastCluster {
   now = 0
   lossShare = 0
   isOpen: (from: string, to: string) => boolean = () => true
+  /** Whether what one sends by multicast comes to another one. */
+  isHeard: (from: string, to: string) => boolean = () => false
+  /** Datagrams by multicast; each counts once. */
+  readonly multicasts: { readonly at: number; readonly node: string; readonly bytes: number }[] = []
   readonly hosts: Map<string, BroadcastHost> = new Map()
   readonly deliveries: Delivery[] = []
   readonly reports: { readonly at: number; readonly node: string; readonly report: ReportOutput }[] = []
@@ -89,6 +94,15 @@ export class BroadcastCluster {
     for (const other of this.up()) this.input(other.node, { type: 'member-down', node })
   }
 
+  /** Tells all that run, or some of them, that their multicast reaches those of whom `isHeard` says so, in datagrams of up to so many bytes. */
+  tellReached(maxBytes: number = 1200, tells: (node: string) => boolean = () => true): void {
+    for (const { node } of this.up()) {
+      if (!tells(node)) continue
+      const names = new Set(this.up().flatMap((other) => (other.node !== node && this.isHeard(node, other.node) ? [other.node] : [])))
+      this.input(node, { type: 'reached', names, maxBytes })
+    }
+  }
+
   up(): BroadcastHost[] {
     return [...this.hosts.values()].filter(({ isUp }) => isUp)
   }
@@ -111,8 +125,9 @@ export class BroadcastCluster {
     const until = this.now + ms
     while (this.#agenda.peekTime() <= until) {
       this.now = this.#agenda.peekTime()
-      const { host, from, bytes } = this.#agenda.pop()!
-      if (bytes !== undefined) this.#deliver(host, { type: 'message', from, bytes })
+      const { host, from, bytes, isMulticast } = this.#agenda.pop()!
+      if (bytes !== undefined && isMulticast) this.#deliver(host, { type: 'multicast', bytes })
+      else if (bytes !== undefined) this.#deliver(host, { type: 'message', from, bytes })
       else if (host.wakeAt === this.now) this.#wake(host)
     }
     this.now = until
@@ -143,7 +158,7 @@ export class BroadcastCluster {
     const deadline = host.machine.nextDeadline()
     if (deadline >= host.wakeAt) return
     host.wakeAt = Math.max(deadline, this.now)
-    this.#agenda.push(host.wakeAt, { host, from: '', bytes: undefined })
+    this.#agenda.push(host.wakeAt, { host, from: '', bytes: undefined, isMulticast: false })
   }
 
   #carryOut(host: BroadcastHost, output: BroadcastOutput): void {
@@ -152,13 +167,12 @@ export class BroadcastCluster {
         this.sentMessages++
         const to = this.hosts.get(output.to)
         if (to === undefined || !this.isOpen(host.node, output.to)) return
-        if (this.lossShare > 0 && this.#random.float() < this.lossShare) return
-        return this.#agenda.push(this.now + MIN_LATENCY_MS + this.#random.float() * LATENCY_SPREAD_MS, {
-          host: to,
-          from: host.node,
-          bytes: output.bytes,
-        })
+        return this.#pass(to, host.node, output.bytes, false)
       }
+      case 'multicast':
+        this.multicasts.push({ at: this.now, node: host.node, bytes: output.bytes.length })
+        for (const to of this.up()) if (to !== host && this.isHeard(host.node, to.node)) this.#pass(to, host.node, output.bytes, true)
+        return
       case 'deliver':
         return void this.deliveries.push({
           at: this.now,
@@ -172,5 +186,11 @@ export class BroadcastCluster {
       case 'refused':
         return void this.refused.push({ node: host.node, from: output.from, reason: output.reason })
     }
+  }
+
+  #pass(host: BroadcastHost, from: string, bytes: Uint8Array, isMulticast: boolean): void {
+    if (this.lossShare > 0 && this.#random.float() < this.lossShare) return
+    const delayMs = MIN_LATENCY_MS + this.#random.float() * LATENCY_SPREAD_MS
+    this.#agenda.push(this.now + delayMs, { host, from, bytes, isMulticast })
   }
 }

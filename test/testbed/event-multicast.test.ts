@@ -1,0 +1,155 @@
+/** Events on a LAN that carries multicast, where one port of the switch does not: how often they are heard, and what they cost. */
+import assert from 'node:assert/strict'
+import { spawn, spawnSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import path from 'node:path'
+import { text } from 'node:stream/consumers'
+import { test } from 'node:test'
+import { Cluster, until, type Agent } from '../cluster.ts'
+
+const TESTBED = path.resolve(import.meta.dirname, '../../../../shared/testbed/testbed')
+const PREFIX = 'events'
+/** h0 to h5; what is sent to a group does not come to the last one. */
+const HOSTS = 6
+const DEAF = 5
+const EVENTS = 60
+const PAUSE_MS = 20
+
+/** What is counted of one agent. */
+interface Counts {
+  readonly reached: number
+  readonly multicastsSent: number
+  readonly multicastsReceived: number
+  readonly payloadsSent: number
+}
+
+const METRICS: Readonly<Record<keyof Counts, string>> = {
+  reached: 'polycast_event_multicast_members',
+  multicastsSent: 'polycast_event_multicasts_sent_total',
+  multicastsReceived: 'polycast_event_multicasts_received_total',
+  payloadsSent: 'polycast_event_payloads_sent_total',
+}
+
+function run(command: string, ...args: string[]): void {
+  const { status, stderr } = spawnSync(command, args, { encoding: 'utf8' })
+  assert.equal(status, 0, `${command} ${args.join(' ')}: ${stderr}`)
+}
+
+const testbed = (...args: string[]): void => run(TESTBED, '--prefix', PREFIX, ...args)
+const launcherOf = (k: number): string[] => ['nsenter', `--net=/run/netns/tb-${PREFIX}-h${k}`]
+
+/** Runs a script on a host; its API is on that host's loopback. Gives what it prints. */
+async function onHost(k: number, script: string): Promise<string> {
+  const [command = '', ...args] = [...launcherOf(k), process.execPath, '--input-type=module', '-e', script]
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  const [printed, [code]] = await Promise.all([text(child.stdout), once(child, 'close') as Promise<[number]>])
+  assert.equal(code, 0, script)
+  return printed
+}
+
+async function countsOf(agent: Agent, k: number): Promise<Counts> {
+  const printed = await onHost(k, `process.stdout.write(await (await fetch('http://${agent.http}/metrics')).text())`)
+  const lines = new Map(printed.split('\n').map((line) => line.split(' ') as [string, string]))
+  const entries = Object.entries(METRICS).map(([key, name]) => [key, Number(lines.get(name))])
+  return Object.fromEntries(entries) as unknown as Counts
+}
+
+async function sendEvents(agent: Agent, k: number, name: string): Promise<void> {
+  await onHost(
+    k,
+    `for (let i = 0; i < ${EVENTS}; i++) {
+      const body = JSON.stringify({ name: '${name}', text: String(i) })
+      const { status } = await fetch('http://${agent.http}/v1/events', { method: 'POST', headers: { 'content-type': 'application/json' }, body })
+      if (status !== 200) throw new Error('refused: ' + status)
+      await new Promise((resolve) => setTimeout(resolve, ${PAUSE_MS}))
+    }`,
+  )
+}
+
+test('events ride multicast where it reaches, and the tree brings them to who is not reached', async (t) => {
+  testbed('up', String(HOSTS - 1), '--rate', 'none')
+  t.after(() => testbed('down'))
+  run('nsenter', `--net=/run/netns/tb-${PREFIX}-sw`, 'bridge', 'link', 'set', 'dev', `h${DEAF}`, 'mcast_flood', 'off')
+  const cluster = await Cluster.open(t)
+  const key = await cluster.file('key', Buffer.from(randomBytes(32).toString('base64')))
+  const start = (k: number, join: readonly Agent[] = []): Promise<Agent> =>
+    cluster.start(`h${k}`, {
+      address: k === 0 ? '10.77.0.1' : `10.77.1.${k}`,
+      launcher: launcherOf(k),
+      flags: ['--insecure', '--http-bind', '127.0.0.1', '--gossip-key-file', key, '--gossip-label', 'events'],
+      join,
+    })
+  const first = await start(0)
+  const agents = [first, ...(await Promise.all(Array.from({ length: HOSTS - 1 }, (_, k) => start(k + 1, [first]))))]
+  const counts = (): Promise<Counts[]> => Promise.all(agents.map((agent, k) => countsOf(agent, k)))
+
+  let reached: number[] = []
+  await until('all know whom they reach', async () => {
+    reached = (await counts()).map((one) => one.reached)
+    // All but itself and the deaf one; that one reaches all others.
+    return reached.every((members, k) => members === (k === DEAF ? HOSTS - 1 : HOSTS - 2))
+  }).catch((error: unknown) => assert.fail(`${String(error)}: ${reached.join(' ')}`))
+
+  /** Sends events from a host and waits until all have each of them; what each agent sent and got for them. */
+  const measure = async (origin: number, name: string): Promise<Counts[]> => {
+    const monitors = agents.map((agent) => agent.startCli('monitor', '--filter', `user:${name}`, '--json'))
+    const heardBy = (k: number): string[] =>
+      monitors[k]!.printed()
+        .split('\n')
+        .slice(0, -1)
+        .map((line) => JSON.parse(line) as { event: string; text?: string })
+        .flatMap((line) => (line.event === 'user' ? [line.text ?? ''] : []))
+    try {
+      await until('all monitors follow', () => monitors.every((monitor) => monitor.printed().includes('"started"')))
+      const before = await counts()
+      await sendEvents(agents[origin]!, origin, name)
+      await until('all have heard all', () => agents.every((_, k) => new Set(heardBy(k)).size >= EVENTS))
+      const after = await counts()
+      for (const k of agents.keys()) {
+        const heard = heardBy(k)
+        assert.deepEqual([heard.length, new Set(heard).size], [EVENTS, EVENTS], `h${k} heard each once`)
+      }
+      return after.map((one, k) => ({
+        reached: one.reached,
+        multicastsSent: one.multicastsSent - before[k]!.multicastsSent,
+        multicastsReceived: one.multicastsReceived - before[k]!.multicastsReceived,
+        payloadsSent: one.payloadsSent - before[k]!.payloadsSent,
+      }))
+    } finally {
+      for (const monitor of monitors) monitor.kill('SIGTERM')
+      await Promise.all(monitors.map((monitor) => monitor.result))
+    }
+  }
+  const sentByAll = (all: readonly Counts[]): number => all.reduce((sum, { payloadsSent }) => sum + payloadsSent, 0)
+
+  await t.test('one datagram for each event, and one copy for the one that is not reached', async () => {
+    const all = await measure(0, 'calm')
+    const seen = JSON.stringify(all)
+    assert.equal(all[0]!.multicastsSent, EVENTS, seen)
+    for (let k = 1; k < HOSTS; k++) {
+      assert.equal(all[k]!.multicastsSent, 0, seen)
+      // A machine that is busy may be late with one, and be asked before it reads it.
+      if (k === DEAF) assert.equal(all[k]!.multicastsReceived, 0, seen)
+      else assert.ok(all[k]!.multicastsReceived >= 0.9 * EVENTS, seen)
+    }
+    assert.ok(sentByAll(all) >= EVENTS && sentByAll(all) <= 1.5 * EVENTS, seen)
+    assert.ok(all[0]!.payloadsSent <= 1.25 * EVENTS, seen)
+  })
+
+  await t.test('the one that is not reached sends by multicast all the same', async () => {
+    const all = await measure(DEAF, 'deaf')
+    const seen = JSON.stringify(all)
+    assert.equal(all[DEAF]!.multicastsSent, EVENTS, seen)
+    assert.ok(sentByAll(all) <= 0.5 * EVENTS, seen)
+  })
+
+  await t.test('5 % of all packets lost: still each once, and little more than what was lost is sent again', async () => {
+    testbed('loss', 'all', '5')
+    const all = await measure(0, 'lossy')
+    testbed('loss', 'all', '0')
+    const seen = JSON.stringify(all)
+    assert.equal(all[0]!.multicastsSent, EVENTS, seen)
+    assert.ok(sentByAll(all) <= 2.2 * EVENTS, seen)
+  })
+})
