@@ -276,6 +276,17 @@ test('many hosts that start at once find each other with few packets each', () =
   for (const { bytes } of link.sent) assert.ok(bytes <= 1440, `${bytes} bytes`)
 })
 
+test('so many packets per second are looked at, and the next second is a new one', () => {
+  const { link } = settled('flood', 'a')
+  const flood = query({ questions: [{ name: ['x'], type: DNS_TYPES.A, wantsUnicast: false }] })
+  link.runTo(20_000)
+  for (let i = 0; i < 6000; i++) link.inject(flood, ASKER)
+  assert.equal(link.hosts[0]!.link.stats()['droppedPackets'], 1000)
+  link.runTo(21_000)
+  link.inject(flood, ASKER)
+  assert.equal(link.hosts[0]!.link.stats()['droppedPackets'], 1000)
+})
+
 test('bytes of anybody do not end it', () => {
   const { link } = settled('bytes', 'a')
   for (let length = 0; length < 60; length++) link.inject(new Uint8Array(length).fill(length * 5), ASKER)
