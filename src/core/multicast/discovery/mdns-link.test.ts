@@ -12,6 +12,13 @@ const PTR_QUESTION = { name: SERVICE, type: DNS_TYPES.PTR, wantsUnicast: false }
 const ASKER = { address: '10.0.0.99', port: MDNS_PORT }
 const query = (parts: Partial<DnsMessage>): Uint8Array => encodeDnsMessage(dnsMessage(false, parts))
 const response = (answers: readonly DnsRecord[]): Uint8Array => encodeDnsMessage(dnsMessage(true, { answers }))
+const textOf = (...texts: Uint8Array[]): DnsRecord => ({
+  name: ['a', ...SERVICE],
+  type: DNS_TYPES.TXT,
+  isFlush: false,
+  ttlSec: 120,
+  data: { kind: 'texts', texts },
+})
 const instancesOf = (host: { found: ReadonlyMap<string, unknown> }): string[] => [...host.found.keys()].sort()
 
 /** A link with hosts that know each other, and what was sent since then. */
@@ -59,6 +66,21 @@ test('of two that claim a name at once one is called otherwise; so is who comes 
         .filter((name) => name === 'same (3)').length,
       2,
     )
+  }
+})
+
+test('who loses against a probe of the same moment waits a second and probes again; who wins goes on', () => {
+  for (const isLater of [true, false]) {
+    const link = new VirtualLink('contest')
+    link.host(1, 'a')
+    link.runTo(300)
+    const authorities = [isLater ? textOf(new Uint8Array(255)) : textOf()]
+    link.inject(query({ questions: [{ name: ['a', ...SERVICE], type: DNS_TYPES.ANY, wantsUnicast: false }], authorities }), ASKER)
+    link.runTo(5000)
+    const probes = link.sent.filter(({ message }) => message.authorities.length > 0).map(({ at }) => at)
+    const after = probes.filter((at) => at > 300)
+    assert.equal(after[0]! >= 1300, isLater)
+    assert.ok(probes.length >= 3)
   }
 })
 
