@@ -81,6 +81,8 @@ export class MdnsBrowser {
   readonly #name: DnsName
   readonly #cache: RecordCache
   readonly #instances: Map<string, Instance> = new Map()
+  /** Hosts by name, with the instances that are on each. */
+  readonly #hosts: Map<string, Set<string>> = new Map()
   #queryAt: number
   #intervalMs = FIRST_INTERVAL_MS
   #resolveAt = Infinity
@@ -172,9 +174,8 @@ export class MdnsBrowser {
     const isWanted = ({ name, type }: DnsRecord): boolean => {
       if (type === DNS_TYPES.PTR) return true
       const key = nameKey(name)
-      const own = this.#instances.get(key)
-      if (own !== undefined) return this.#isNeeded(own)
-      return [...this.#instances.values()].some((instance) => instance.hostKey === key && this.#isNeeded(instance))
+      const concerned = this.#instances.has(key) ? [key] : [...(this.#hosts.get(key) ?? [])]
+      return concerned.some((one) => this.#isNeeded(this.#instances.get(one)!))
     }
     return stale.filter(isWanted).map(({ name, type }) => ({ name, type, wantsUnicast: false }))
   }
@@ -236,11 +237,8 @@ export class MdnsBrowser {
       return (data.kind === 'service' || data.kind === 'texts') && this.#instances.has(nameKey(name))
     })
     added.push(...this.#cache.take(ofInstances, now))
-    for (const { name, data } of ofInstances) {
-      if (data.kind === 'service') this.#instances.get(nameKey(name))!.hostKey = nameKey(data.target)
-    }
-    const hosts = new Set([...this.#instances.values()].map(({ hostKey }) => hostKey))
-    const addresses = records.filter(({ name, data }) => data.kind === 'address' && hosts.has(nameKey(name)))
+    for (const { name, data } of ofInstances) if (data.kind === 'service') this.#moveTo(nameKey(name), nameKey(data.target))
+    const addresses = records.filter(({ name, data }) => data.kind === 'address' && this.#hosts.has(nameKey(name)))
     added.push(...this.#cache.take(addresses, now))
     this.#review(added, now)
   }
@@ -253,20 +251,35 @@ export class MdnsBrowser {
     this.#resolveAt = Math.min(this.#resolveAt, askAt)
   }
 
+  /** Notes the host of an instance; an empty one for none. */
+  #moveTo(key: string, hostKey: string): void {
+    const instance = this.#instances.get(key)!
+    if (instance.hostKey === hostKey) return
+    const before = this.#hosts.get(instance.hostKey)
+    before?.delete(key)
+    if (before?.size === 0) this.#hosts.delete(instance.hostKey)
+    instance.hostKey = hostKey
+    if (hostKey === '') return
+    const on = this.#hosts.get(hostKey)
+    if (on === undefined) this.#hosts.set(hostKey, new Set([key]))
+    else on.add(key)
+  }
+
   /** Looks at the instances that these records, new or ended, are of. */
   #review(changed: readonly DnsRecord[], now: number): void {
     if (changed.length === 0) return
-    const keys = new Set(changed.map(({ name }) => nameKey(name)))
+    const keys = new Set(changed.flatMap(({ name }) => [nameKey(name), ...(this.#hosts.get(nameKey(name)) ?? [])]))
     for (const { data } of changed) if (data.kind === 'pointer') keys.add(nameKey(data.target))
-    const pointers = new Set(
-      this.#cache.records(this.#name, DNS_TYPES.PTR).map(({ record: { data } }) => (data.kind === 'pointer' ? nameKey(data.target) : '')),
-    )
-    for (const [key, instance] of this.#instances) {
-      if (!keys.has(key) && !keys.has(instance.hostKey)) continue
+    for (const key of keys) {
+      const instance = this.#instances.get(key)
+      if (instance === undefined) continue
       const service = this.#resolve(instance)
       const told = service === undefined ? '' : fingerprint(service)
-      const isGone = !pointers.has(key)
-      if (isGone) this.#instances.delete(key)
+      const isGone = !this.#cache.has(this.#pointerTo(instance.name))
+      if (isGone) {
+        this.#moveTo(key, '')
+        this.#instances.delete(key)
+      }
       if (service !== undefined && !isGone) {
         if (told !== instance.told) this.#outputs.push({ type: 'found', service })
         instance.told = told
@@ -280,6 +293,10 @@ export class MdnsBrowser {
       instance.askAt = now + FIRST_INTERVAL_MS
       this.#resolveAt = Math.min(this.#resolveAt, instance.askAt)
     }
+  }
+
+  #pointerTo(target: DnsName): DnsRecord {
+    return { name: this.#name, type: DNS_TYPES.PTR, isFlush: false, ttlSec: 0, data: { kind: 'pointer', target } }
   }
 
   #hostOf(name: DnsName): DnsName | undefined {

@@ -12,6 +12,13 @@ const PTR_QUESTION = { name: SERVICE, type: DNS_TYPES.PTR, wantsUnicast: false }
 const ASKER = { address: '10.0.0.99', port: MDNS_PORT }
 const query = (parts: Partial<DnsMessage>): Uint8Array => encodeDnsMessage(dnsMessage(false, parts))
 const response = (answers: readonly DnsRecord[]): Uint8Array => encodeDnsMessage(dnsMessage(true, { answers }))
+const textOf = (...texts: Uint8Array[]): DnsRecord => ({
+  name: ['a', ...SERVICE],
+  type: DNS_TYPES.TXT,
+  isFlush: false,
+  ttlSec: 120,
+  data: { kind: 'texts', texts },
+})
 const instancesOf = (host: { found: ReadonlyMap<string, unknown> }): string[] => [...host.found.keys()].sort()
 
 /** A link with hosts that know each other, and what was sent since then. */
@@ -59,6 +66,21 @@ test('of two that claim a name at once one is called otherwise; so is who comes 
         .filter((name) => name === 'same (3)').length,
       2,
     )
+  }
+})
+
+test('who loses against a probe of the same moment waits a second and probes again; who wins goes on', () => {
+  for (const isLater of [true, false]) {
+    const link = new VirtualLink('contest')
+    link.host(1, 'a')
+    link.runTo(300)
+    const authorities = [isLater ? textOf(new Uint8Array(255)) : textOf()]
+    link.inject(query({ questions: [{ name: ['a', ...SERVICE], type: DNS_TYPES.ANY, wantsUnicast: false }], authorities }), ASKER)
+    link.runTo(5000)
+    const probes = link.sent.filter(({ message }) => message.authorities.length > 0).map(({ at }) => at)
+    const after = probes.filter((at) => at > 300)
+    assert.equal(after[0]! >= 1300, isLater)
+    assert.ok(probes.length >= 3)
   }
 })
 
@@ -274,6 +296,17 @@ test('many hosts that start at once find each other with few packets each', () =
   for (const host of link.hosts) assert.equal(host.found.size, count - 1)
   assert.ok(link.sent.length <= count * 14, `${link.sent.length} packets`)
   for (const { bytes } of link.sent) assert.ok(bytes <= 1440, `${bytes} bytes`)
+})
+
+test('so many packets per second are looked at, and the next second is a new one', () => {
+  const { link } = settled('flood', 'a')
+  const flood = query({ questions: [{ name: ['x'], type: DNS_TYPES.A, wantsUnicast: false }] })
+  link.runTo(20_000)
+  for (let i = 0; i < 6000; i++) link.inject(flood, ASKER)
+  assert.equal(link.hosts[0]!.link.stats()['droppedPackets'], 1000)
+  link.runTo(21_000)
+  link.inject(flood, ASKER)
+  assert.equal(link.hosts[0]!.link.stats()['droppedPackets'], 1000)
 })
 
 test('bytes of anybody do not end it', () => {

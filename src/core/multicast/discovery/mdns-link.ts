@@ -49,11 +49,16 @@ export type MdnsLinkOutput =
   | { readonly type: 'lost'; readonly serviceType: string; readonly instance: string }
   | { readonly type: 'renamed'; readonly from: string; readonly to: string }
 
+/** What is looked at per second; a thousand hosts that start at once send about as much. The rest is dropped and counted. */
+const MAX_PACKETS_PER_SEC = 5000
+const MAX_BYTES_PER_SEC = 4 * 1024 * 1024
 /** Datagrams whose echo may still come. */
 const MAX_ECHOES = 32
 
 export class MdnsLink {
   #unreadable = 0
+  #droppedPackets = 0
+  readonly #heard: { second: number; packets: number; bytes: number } = { second: 0, packets: 0, bytes: 0 }
   readonly #responder: MdnsResponder
   readonly #browsers: readonly { readonly browser: MdnsBrowser; readonly type: string; readonly isLegacy: boolean }[]
   #echoes: Uint8Array[] = []
@@ -75,7 +80,13 @@ export class MdnsLink {
 
   /** What it holds, and what it left out by its limits. */
   stats(): Record<string, number> {
-    const stats = { records: 0, droppedRecords: 0, droppedAnswers: this.#responder.droppedAnswers, unreadable: this.#unreadable }
+    const stats = {
+      records: 0,
+      droppedRecords: 0,
+      droppedAnswers: this.#responder.droppedAnswers,
+      unreadable: this.#unreadable,
+      droppedPackets: this.#droppedPackets,
+    }
     for (const { browser } of this.#browsers) {
       stats.records += browser.counters.records
       stats.droppedRecords += browser.counters.dropped
@@ -91,6 +102,7 @@ export class MdnsLink {
           this.#echoes.splice(echo, 1)
           return
         }
+        if (!this.#mayRead(input.bytes, now)) return
         const message = this.#decode(input.bytes)
         // RFC 6762 §6: responses come from mDNS's own port; anybody could send another one.
         if (message === undefined || (message.isResponse && input.from.port !== MDNS_PORT)) return
@@ -101,6 +113,7 @@ export class MdnsLink {
         return this.#gather()
       }
       case 'answer': {
+        if (!this.#mayRead(input.bytes, now)) return
         const message = this.#decode(input.bytes)
         if (message?.isResponse !== true) return
         for (const { browser, isLegacy } of this.#browsers) if (isLegacy) browser.handle({ type: 'message', message }, now)
@@ -127,6 +140,19 @@ export class MdnsLink {
     const outputs = this.#outputs
     this.#outputs = []
     return outputs
+  }
+
+  #mayRead({ length }: Uint8Array, now: number): boolean {
+    const heard = this.#heard
+    const second = Math.floor(now / 1000)
+    if (second !== heard.second) Object.assign(heard, { second, packets: 0, bytes: 0 })
+    if (heard.packets >= MAX_PACKETS_PER_SEC || heard.bytes + length > MAX_BYTES_PER_SEC) {
+      this.#droppedPackets++
+      return false
+    }
+    heard.packets++
+    heard.bytes += length
+    return true
   }
 
   #decode(bytes: Uint8Array): DnsMessage | undefined {
