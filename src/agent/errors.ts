@@ -602,7 +602,7 @@ export function fromErrno(error: unknown, context: ErrnoContext): PolycastError 
       if (errno === 'EADDRINUSE') return fail('address-in-use', { address: context.address, purpose: context.purpose }, error)
       return fail('address-unusable', { address: context.address, purpose: context.purpose, reason }, error)
     case 'multicast': {
-      const params = { group: context.group, interface: context.interface, reason: reason === errno ? errno : `${reason} (${errno})` }
+      const params = { group: context.group, interface: context.interface, reason }
       if (errno === 'EADDRINUSE') return fail('address-in-use', { address: context.address, purpose: 'multicast' }, error)
       if (errno === 'ENODEV' || errno === 'EADDRNOTAVAIL' || errno === 'ENXIO') return fail('multicast-interface-gone', params, error)
       if (errno === 'ENOBUFS') return fail('multicast-too-many-groups', params, error)

@@ -148,6 +148,34 @@ test('files by multicast, with blocked ports, losses and nodes that end', async 
     await reaches(origin, RECEIVERS)
   })
 
+  await t.test('two senders at once', async () => {
+    const [, , , h4] = receivers
+    await reaches(h4!, RECEIVERS)
+    const bytes = sampleBytes('other sender', 12 * MIB)
+    const sending = h4!.startCli('send', await cluster.file('other.bin', bytes), '--to', 'all', '--dest', 'other.bin', '--json')
+    const { receipts } = await send('both.bin', sampleBytes('both', 12 * MIB))
+    for (const receipt of [...receipts.values(), ...receiptsOf(await sending.result).values()]) assertMostly(receipt, bytes)
+    for (const agent of agents.slice(0, -1)) assert.equal(await hashOf(agent.received('other.bin')), sha256(bytes), agent.name)
+  })
+
+  await t.test('a content that several nodes get at the same time', async () => {
+    const bytes = sampleBytes('got', 16 * MIB)
+    const source = await cluster.file('got.bin', bytes)
+    const { stdout } = await origin.cli('get', `file://${source}`, '--json')
+    const { contentId } = (JSON.parse(stdout.trim().split('\n').at(-1)!) as { result: { contentId: string } }).result
+    const before = sentByOrigin()
+    const sessions = origin.logged('a multicast session: receivers were invited').length
+    const outputs = receivers.map((receiver) => path.join(receiver.dataDirectory, 'got.bin'))
+    const gets = await Promise.all(receivers.map((receiver, i) => receiver.cli('get', contentId, '--output', outputs[i]!, '--json')))
+    for (const [i, { code, stderr }] of gets.entries()) {
+      assert.equal(code, 0, stderr)
+      assert.equal(await hashOf(outputs[i]!), sha256(bytes))
+    }
+    const copies = (sentByOrigin() - before) / bytes.length
+    t.diagnostic(`${copies.toFixed(2)} copies`)
+    assert.ok(origin.logged('a multicast session: receivers were invited').length > sessions)
+  })
+
   await t.test('a receiver that is killed and starts again keeps what it had', async () => {
     const bytes = sampleBytes('killed', 32 * MIB)
     let had = 0

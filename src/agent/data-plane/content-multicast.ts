@@ -98,6 +98,8 @@ export class ContentMulticast {
   readonly #timers: Set<NodeJS.Timeout> = new Set()
   #knownAt = 0
   #receivedBytes = 0
+  /** It will be looked at what has grown. */
+  #isGrowing = false
   #isEnded = false
 
   constructor(part: MulticastPart, host: ContentHost) {
@@ -119,9 +121,10 @@ export class ContentMulticast {
       isLacking: () => host.have().count < view.knownChunks,
       needs: () => this.#needs(),
       hold: (fromChunk) => host.handle({ type: 'hold', fromChunk }),
-      acceptManifest: (part) => {
+      acceptManifest: (piece) => {
         // What is wrong with it is no neighbour's fault: the swarm brings the right one.
-        view.acceptManifest(part)
+        view.acceptManifest(piece)
+        host.handle({ type: 'manifest-grew' })
       },
       bring: (firstChunk, count, payload) => {
         this.#receivedBytes += payload.length
@@ -194,8 +197,15 @@ export class ContentMulticast {
   /** The manifest or what can be read of the content has grown. */
   grew(): void {
     this.#knownAt = this.#host.now()
-    this.#intake.grew()
-    this.#origin?.grew()
+    if (this.#isGrowing) return
+    this.#isGrowing = true
+    // The one who says so may be the peer machine in the middle of an input.
+    queueMicrotask(() => {
+      this.#isGrowing = false
+      if (this.#isEnded) return
+      this.#intake.grew()
+      this.#origin?.grew()
+    })
   }
 
   /** Every chunk is here. */

@@ -350,6 +350,8 @@ export class DataNode {
   #setMulticast(reached: readonly ReachedNode[], keys: readonly Uint8Array[]): void {
     this.#reached = reached
     this.#groupKeys = keys
+    // A content for several of them may come at any time: starting the thread takes as long as sending some MiB.
+    if (reached.length >= this.#options.multicast.minReceivers) this.#multicast?.sessions.prepare()
     for (const session of this.#sessions.values()) session.multicast?.candidatesChanged()
   }
 

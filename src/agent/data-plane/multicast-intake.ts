@@ -195,9 +195,11 @@ export class MulticastIntake {
         return this.#release()
       case 'ended':
         return this.#over(joined, event.reason, {
-          lost: event.status.lostPackets,
-          overrun: event.status.overrunPackets,
-          drops: event.sockets.drops,
+          blocks: event.status.blocks,
+          ...(joined.firstBlock > 0 ? { missedBlocks: joined.firstBlock } : {}),
+          givenUpBlocks: event.status.givenUpBlocks,
+          lostPackets: event.status.lostPackets,
+          overrunPackets: event.status.overrunPackets,
         })
     }
   }

@@ -3,7 +3,7 @@
  *
  * Blocks are sent in runs: first all source symbols in order and some parity, later what is asked for; no other block's packets come between,
  * so that each packet tells by `remaining` where its run ends, and a receiver knows from any later packet that it must ask. Repairs go before new
- * blocks. Not here: who asks, when, and whether somebody may still lack a block.
+ * blocks, up to a share of what is sent. Not here: who asks, when, and whether somebody may still lack a block.
  */
 import { assert } from '../lib/assert.ts'
 import { type BlockLayout, fillSymbols, layoutOf, maxPayloadBytes, maxSymbolBytes } from './block-layout.ts'
@@ -12,6 +12,7 @@ import { Pacer } from './pacer.ts'
 import { SenderBlock } from './sender-block.ts'
 import type { SenderLimits, SenderOptions } from './session-machine-types.ts'
 import { sessionIdBytes } from './session-packets.ts'
+import type { StallWatch } from './stall-watch.ts'
 
 /** Symbols that a block can have: an index is one byte. */
 const MAX_SYMBOLS = 256
@@ -24,6 +25,12 @@ const SPARE_BUFFERS = 4
 
 /** How long a full window waits before it is looked at again, ms. */
 const STALL_CHECK_MS = 2
+
+/**
+ * Packets of repairs that may go for each packet of new blocks, while the window has a place for those: one receiver that loses nearly
+ * all must not stop the others.
+ */
+const REPAIR_SHARE = 1 / 4
 
 /** The weight of the newest block in what is usually asked for, if it is more, and if it is less. */
 const RISE_SHARE = 1 / 2
@@ -54,7 +61,7 @@ export class BlockSender {
   readonly #slots: readonly Slot[]
   readonly #parity: Uint8Array
   readonly #pacer: Pacer
-  readonly #isNeeded: (block: SenderBlock, now: number) => boolean
+  readonly #stall: StallWatch
   #slot = 0
   #parityFirst = 0
   #parityCount = 0
@@ -71,16 +78,16 @@ export class BlockSender {
   #begun = 0
   #firstBlock = 0
   #usualNeed = 0
-  #stalledSince = Infinity
+  /** How many packets of repairs may go before the next new block. */
+  #repairShare = 0
   #stallCheckAt = Infinity
 
-  /** `isNeeded` judges whether the oldest block of a full window must stay. */
-  constructor(options: SenderOptions, limits: SenderLimits, isNeeded: (block: SenderBlock, now: number) => boolean, now: number) {
+  constructor(options: SenderOptions, limits: SenderLimits, stall: StallWatch, now: number) {
     const { parameters, cipher, code } = options
     assert(parameters.blockSymbols >= 1 && parameters.blockSymbols <= 255, 'at most 255 source symbols')
     this.#options = options
     this.#limits = limits
-    this.#isNeeded = isNeeded
+    this.#stall = stall
     this.#maxSymbols = Math.min(MAX_SYMBOLS, code.maxSymbols)
     assert(parameters.blockSymbols < this.#maxSymbols, 'a code with parity for a whole block')
     this.#symbolBytes = maxSymbolBytes(parameters)
@@ -126,11 +133,6 @@ export class BlockSender {
     return this.#run === undefined && this.#waiting.length === 0 && this.#asked.size === 0
   }
 
-  /** Since when the window is full of what is needed; Infinity while it isn't. */
-  get stalledSince(): number {
-    return this.#stalledSince
-  }
-
   /** Blocks that are asked for. */
   get asked(): ReadonlySet<SenderBlock> {
     return this.#asked
@@ -168,7 +170,7 @@ export class BlockSender {
     let at = Infinity
     if (this.#run !== undefined) at = -Infinity
     for (const { repairAt } of this.#asked) at = Math.min(at, repairAt)
-    if (this.#waiting.length > 0) at = Math.min(at, this.#stalledSince === Infinity ? -Infinity : this.#stallCheckAt)
+    if (this.#waiting.length > 0) at = Math.min(at, this.#stall.isStalled ? this.#stallCheckAt : -Infinity)
     return Math.max(at, this.#pacer.nextAt)
   }
 
@@ -212,16 +214,42 @@ export class BlockSender {
   }
 
   #beginRun(now: number): Run | undefined {
-    let repaired: SenderBlock | undefined
-    for (const block of this.#asked) if (block.repairAt <= now && (repaired === undefined || block.block < repaired.block)) repaired = block
-    if (repaired !== undefined) return this.#startRun(repaired, this.#repairOf(repaired), false)
-    if (this.#waiting.length === 0 || !this.#makeRoom(now)) return undefined
+    const repaired = this.#dueRepair(now)
+    const share = this.#waiting.length === 0 ? MAX_SYMBOLS : this.#repairShare
+    if (repaired !== undefined && share > 0) return this.#startRepair(repaired, share)
+    // A full window waits for its repairs, so that they may take all that there is.
+    if (this.#waiting.length === 0 || !this.#makeRoom(now)) return repaired && this.#startRepair(repaired, MAX_SYMBOLS)
     const block = this.#waiting.shift() as SenderBlock
+    this.#repairShare = Math.ceil(REPAIR_SHARE * this.#options.parameters.blockSymbols)
     this.#window.set(block.block, block)
     this.#begun++
     const parity = Math.min(this.#maxSymbols - block.k, Math.round(block.k * this.#options.rate.proactiveShare))
     block.usedSymbols = block.k + parity
     return this.#startRun(block, ascending(0, block.usedSymbols), true)
+  }
+
+  /**
+   * The block whose requests are to be answered now: the oldest of those of which new parity serves somebody; after them, those for which
+   * symbols must be sent again, as these are asked for by few that lose much.
+   */
+  #dueRepair(now: number): SenderBlock | undefined {
+    let due: SenderBlock | undefined
+    let isDueServed = false
+    for (const block of this.#asked) {
+      if (block.repairAt > now) continue
+      const isServed = block.requests.needWithin(this.#maxSymbols - block.usedSymbols) > 0
+      if (due !== undefined && (isServed === isDueServed ? block.block > due.block : isDueServed)) continue
+      due = block
+      isDueServed = isServed
+    }
+    return due
+  }
+
+  #startRepair(block: SenderBlock, most: number): Run | undefined {
+    const indices = this.#repairOf(block, most)
+    this.#repairShare -= indices.length
+    // Who says that it lacks symbols and has all of them gets none.
+    return indices.length === 0 ? undefined : this.#startRun(block, indices, false)
   }
 
   #startRun(block: SenderBlock, indices: Uint8Array, isFirst: boolean): Run {
@@ -231,18 +259,20 @@ export class BlockSender {
     return this.#run
   }
 
-  /** The symbols that answer the requests of a block, which are then over. */
-  #repairOf(block: SenderBlock): Uint8Array {
+  /** At most so many of the symbols that answer the requests of a block, which are then over: who lacks more asks again. */
+  #repairOf(block: SenderBlock, most: number): Uint8Array {
     const { need } = block.requests
     if (block.repairs === 0) this.#usualNeed += (need - this.#usualNeed) * (need > this.#usualNeed ? RISE_SHARE : FALL_SHARE)
-    const fresh = this.#maxSymbols - block.usedSymbols
-    // What is sent to those who lost something gets lost as often.
-    const wanted = need + Math.round(need * this.#options.rate.proactiveShare)
     const first = block.usedSymbols
-    block.usedSymbols += Math.min(fresh, wanted)
-    const chosen = need > fresh ? block.requests.chooseSent(first, wanted - need - fresh) : []
+    const unused = this.#maxSymbols - first
+    const served = block.requests.needWithin(unused) || need
+    // What is sent to those who lost something gets lost as often.
+    const wanted = served + Math.round(served * this.#options.rate.proactiveShare)
+    const fresh = Math.min(most, wanted, unused)
+    const chosen = served > unused ? block.requests.chooseSent(first, wanted - served - fresh).slice(0, most - fresh) : []
+    block.usedSymbols += fresh
     this.counters.resentPackets += chosen.length
-    const indices = new Uint8Array(chosen.length + block.usedSymbols - first)
+    const indices = new Uint8Array(chosen.length + fresh)
     indices.set(chosen)
     indices.set(ascending(first, block.usedSymbols), chosen.length)
     block.requests.clear()
@@ -273,15 +303,13 @@ export class BlockSender {
   #makeRoom(now: number): boolean {
     while (this.#window.size >= this.#windowBlocks) {
       const oldest = this.#window.get(this.#firstBlock) as SenderBlock
-      if (this.#isNeeded(oldest, now)) {
-        this.#stalledSince = Math.min(this.#stalledSince, now)
+      if (this.#stall.isNeeded(oldest, now)) {
         this.#stallCheckAt = now + STALL_CHECK_MS
         return false
       }
       this.#release(oldest)
     }
-    this.#stalledSince = Infinity
-    this.#stallCheckAt = Infinity
+    this.#stall.end()
     return true
   }
 

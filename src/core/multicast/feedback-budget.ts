@@ -3,6 +3,10 @@
  * somebody has asked already, and those who ask put more blocks into one request.
  */
 const PERIOD_MS = 100
+
+/** Receivers up to which the back-off is not stretched from the start. */
+const UNSTRETCHED = 100
+
 const MAX_STRETCH = 256
 
 export class FeedbackBudget {
@@ -19,6 +23,11 @@ export class FeedbackBudget {
   /** What the back-off is multiplied with, 1 to 256. */
   get stretch(): number {
     return this.#stretch
+  }
+
+  /** What it begins with in a group of so many: what a large one needs would else be found out by its first storm. */
+  begin(groupSize: number): void {
+    this.#stretch = Math.min(MAX_STRETCH, Math.max(1, groupSize / UNSTRETCHED))
   }
 
   add(bytes: number, now: number): void {

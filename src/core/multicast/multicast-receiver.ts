@@ -44,6 +44,11 @@ import { TokenBucket } from './token-bucket.ts'
 /** Groups whose reports are thinner than this, ms, are large: nobody waits for a report in them. */
 const PROMPT_REPORT_MS = 1000
 
+/** Of groups up to this size, a receiver that loses more than this share reports before its time, at most so often, ms. */
+const PROMPT_GROUP = 64
+const PROMPT_LOSS = 0.1
+const PROMPT_MS = 20
+
 /** Symbols of a block beyond which parity is likely used up, so that a request says what is there: index bytes end at 256. */
 const MAX_SYMBOLS = 256
 
@@ -218,7 +223,10 @@ export class MulticastReceiver {
     if (blocks.receive(header, bytes, now)) this.#hear(now)
     this.#delay.add(header.timestampUs, now)
     this.#echo(header.timestampUs, now)
-    if (header.remaining === 0) blocks.check(now)
+    if (header.remaining === 0) {
+      blocks.check(now)
+      this.#considerReport(now)
+    }
     // A run has ended, or a block: what is to be asked for may be another.
     if (header.remaining === 0 || header.index === 0 || blocks.open.size !== openBefore) {
       this.#planNack(now)
@@ -291,7 +299,11 @@ export class MulticastReceiver {
   #suppress(block: ReceivedBlock | undefined, symbols: number, now: number): void {
     if (block === undefined || block.missing > symbols) return
     const until = now + this.#holdoffMs()
-    if (block.lackingSince !== Infinity && block.holdUntil <= now) this.#counters.suppressedNacks++
+    if (block.lackingSince !== Infinity && block.holdUntil <= now) {
+      this.#counters.suppressedNacks++
+      // The next request is drawn anew: with the old draws kept, the early ones would be used up, and the rest come all at once.
+      this.#drawnMs = -1
+    }
     block.holdUntil = Math.max(block.holdUntil, until)
   }
 
@@ -369,6 +381,13 @@ export class MulticastReceiver {
     if (this.#backoffMs === 0) return this.#report(now)
     const spreadMs = this.#reportMs <= PROMPT_REPORT_MS ? this.#backoffMs : this.#reportMs
     this.#timers.report = Math.min(this.#timers.report, now + this.#random.float() * spreadMs)
+  }
+
+  /** Who loses much says so soon, in a group where that is no flood: the rate, and whether the others wait for it, depend on it. */
+  #considerReport(now: number): void {
+    if (this.#groupSize > PROMPT_GROUP || now - this.#reportedAt < PROMPT_MS) return
+    const { receivedPackets, lostPackets } = this.#loss
+    if (lostPackets > PROMPT_LOSS * (receivedPackets + lostPackets)) this.#report(now)
   }
 
   #report(now: number): void {

@@ -9,12 +9,9 @@ import { assert } from '../lib/assert.ts'
 import { isWireError } from '../wire/wire-error.ts'
 import { BlockSender } from './block-sender.ts'
 import { isOfSession, unwrapU32 } from './data-packet.ts'
-import { FeedbackBudget } from './feedback-budget.ts'
 import { FeedbackGate } from './feedback-gate.ts'
-import { GroupSize } from './group-size.ts'
-import { Grtt } from './grtt.ts'
+import { FeedbackSteering } from './feedback-steering.ts'
 import { type Member, MemberTable } from './member-table.ts'
-import type { SenderBlock } from './sender-block.ts'
 import {
   DEFAULT_SENDER_LIMITS,
   type GoneReason,
@@ -31,33 +28,23 @@ import {
   type ExpelReason,
   type JoinPacket,
   MAX_ANNOUNCED,
-  MAX_WELCOMED,
   type NackPacket,
   type Position,
-  REFUSED,
   type ReportPacket,
   SENDER_ID,
-  type Welcomed,
   decodeControlHeader,
   encodeControl,
   openControl,
   sessionIdBytes,
 } from './session-packets.ts'
-
-/** Bytes of a report on the wire, for how often a large group may send one. */
-const REPORT_WIRE_BYTES = 140
+import { StallWatch } from './stall-watch.ts'
+import { WelcomeDesk } from './welcome-desk.ts'
 
 /** How often the members are looked through, ms. */
 const SWEEP_MS = 50
 
-/** The share of time for which a member may hold the session up in the long run. */
-const STALL_SHARE = 0.05
-
 /** A member that is put out is told so at most this often, ms. */
 const TELL_AGAIN_MS = 50
-
-/** Round trips beyond this are no measurement, ms. */
-const MAX_RTT_MS = 10_000
 
 /** The over-status is said so often at once: who misses all of them goes by its own timers. */
 const FAREWELLS = 2
@@ -66,8 +53,6 @@ const FAREWELLS = 2
 interface SenderTimers {
   /** The end of waiting for those who were invited. */
   start: number
-  /** Joins that were collected are answered. */
-  welcome: number
   status: number
   /** Repairs are announced. */
   announce: number
@@ -81,10 +66,10 @@ export class MulticastSender {
   readonly #sessionId: Uint8Array
   readonly #blocks: BlockSender
   readonly #members: MemberTable
-  readonly #grtt: Grtt
-  readonly #groupSize = new GroupSize()
+  readonly #steering: FeedbackSteering
+  readonly #desk: WelcomeDesk
+  readonly #stall: StallWatch
   readonly #gate: FeedbackGate
-  readonly #budget: FeedbackBudget
   readonly #timers: SenderTimers
   readonly #counters = {
     controlPackets: 0,
@@ -93,8 +78,6 @@ export class MulticastSender {
     reports: 0,
     joins: 0,
     feedbackBytes: 0,
-    givenUpBlocks: 0,
-    stalledMs: 0,
     foreignPackets: 0,
     malformedPackets: 0,
     forgedPackets: 0,
@@ -105,34 +88,30 @@ export class MulticastSender {
   #outputs: SenderOutput[] = []
   #phase: SenderStatus['phase'] = 'joining'
   #invited: ReadonlySet<string> = new Set()
-  #welcomes: Welcomed[] = []
   #counter = 0
   /** Blocks that were asked for and have not come. */
   #wanted = 0
   #isEnded = false
-  #startTimeoutAt: number
   #statusPauseMs: number
   #quietEnds = 0
   #hasCompleted = false
   #hasAnnouncement = false
   #announcedAt = -Infinity
-  #stallSeenAt = -Infinity
 
   constructor(options: SenderOptions, now: number) {
     this.#options = options
     this.#limits = { ...DEFAULT_SENDER_LIMITS, ...options.limits }
     const limits = this.#limits
     this.#sessionId = sessionIdBytes(options.parameters.sessionId)
-    this.#blocks = new BlockSender(options, limits, (block, at) => this.#isNeeded(block, at), now)
     this.#members = new MemberTable(limits.maxReceivers)
-    this.#grtt = new Grtt(limits.initialGrttMs, limits.minGrttMs, limits.maxGrttMs)
+    this.#steering = new FeedbackSteering(limits, now)
+    this.#desk = new WelcomeDesk(limits, options.parameters.datagramBytes - options.cipher.controlOverheadBytes)
+    this.#stall = new StallWatch(limits, this.#members, this.#steering)
+    this.#blocks = new BlockSender(options, limits, this.#stall, now)
     this.#gate = new FeedbackGate(limits.maxPacketsPerReceiver, limits.maxUnknownPackets, 2 * limits.maxReceivers, now)
-    this.#budget = new FeedbackBudget(limits.feedbackBytesPerSec, now)
-    this.#startTimeoutAt = now + limits.startTimeoutMs
     this.#statusPauseMs = limits.minStatusMs
     this.#timers = {
-      start: this.#startTimeoutAt,
-      welcome: Infinity,
+      start: now + limits.startTimeoutMs,
       status: now + limits.heartbeatMs,
       announce: Infinity,
       sweep: now + SWEEP_MS,
@@ -169,19 +148,20 @@ export class MulticastSender {
     const timers = this.#timers
     const { rate } = this.#options
     if (now >= rate.nextDeadline()) rate.handleTimeout(now)
-    if (now >= timers.welcome) this.#sendWelcomes(now)
+    while (now >= this.#desk.dueAt) this.#sendWelcome(now)
     if (now >= timers.start) this.#considerStart(now)
     if (now >= timers.sweep) this.#sweep(now)
+    this.#expelSlow(now)
+    if (this.#isOver()) return
     if (now >= timers.announce) this.#announce(now)
     if (now >= timers.status) this.#statusDue(now)
-    this.#expelSlow(now)
   }
 
   nextDeadline(): number {
     if (this.#phase === 'over') return Infinity
-    const { start, welcome, status, announce, sweep } = this.#timers
+    const { start, status, announce, sweep } = this.#timers
     const sendAt = this.#phase === 'joining' ? Infinity : this.#blocks.nextDeadline()
-    return Math.min(start, welcome, status, announce, sweep, sendAt, this.#options.rate.nextDeadline())
+    return Math.min(start, this.#desk.dueAt, status, announce, sweep, sendAt, this.#options.rate.nextDeadline())
   }
 
   drain(): SenderOutput[] {
@@ -198,12 +178,11 @@ export class MulticastSender {
     if (this.#phase === 'joining' || this.#phase === 'over') return undefined
     const blocks = this.#blocks
     const datagram = blocks.nextDatagram(now)
-    if (datagram === undefined) {
-      if (blocks.stalledSince !== Infinity) this.#countStall(now)
-      return undefined
-    }
+    if (this.#stall.takePoll()) this.#sendStatus(now, true)
+    if (datagram === undefined) return undefined
     if (blocks.room > this.#wanted) this.#wantBlocks()
     if (blocks.isIdle) this.#becomeIdle(now)
+    else if (this.#isEnded && this.#phase === 'sending') this.#considerEnd(now)
     return datagram
   }
 
@@ -211,13 +190,15 @@ export class MulticastSender {
     return {
       phase: this.#phase,
       receivers: this.#members.count,
-      groupSize: this.#groupSize.value,
-      grttMs: this.#grtt.valueMs,
-      backoffMs: this.#backoffMs(),
+      groupSize: this.#steering.groupSize,
+      grttMs: this.#steering.grttMs,
+      backoffMs: this.#steering.backoffMs,
       rateBytesPerSec: this.#options.rate.rateBytesPerSec,
       blocks: this.#blocks.sentBlocks,
       ...this.#blocks.counters,
       ...this.#counters,
+      givenUpBlocks: this.#stall.givenUpBlocks,
+      stalledMs: this.#stall.stalledMs,
     }
   }
 
@@ -242,7 +223,7 @@ export class MulticastSender {
     member.heardAt = now
     if (packet.type === 'leave') return this.#remove(member, 'left', now)
     // That it hears the group, each says once: no longer back-off would spare it.
-    if (member.isReached) this.#budget.add(bytes.length + this.#limits.packetOverheadBytes, now)
+    if (member.isReached) this.#steering.count(bytes.length, now)
     this.#takePosition(member, packet, now)
     if (packet.type === 'nack') this.#takeNack(member, packet, now)
     else this.#takeReport(member, packet, now)
@@ -254,7 +235,7 @@ export class MulticastSender {
       known.replay.add(counter)
       if (known.gone !== undefined) return this.#tellAgain(known, now)
       known.heardAt = now
-      return this.#welcome({ senderId, receiver: known.receiver, firstBlock: known.firstBlock }, now)
+      return this.#desk.welcome(known, now)
     }
     // One life of a receiver follows on the other: the first one is over, whatever became of it.
     const before = this.#members.named(packet.name)
@@ -262,42 +243,19 @@ export class MulticastSender {
     const member = this.#members.add(senderId, packet.name, this.#blocks.begunBlocks, now)
     if (member === undefined) {
       this.#counters.refusedReceivers++
-      return this.#welcome({ senderId, receiver: REFUSED, firstBlock: 0 }, now)
+      return this.#desk.refuse(senderId, now)
     }
     member.replay.add(counter)
-    this.#groupSize.setMembers(this.#members.count)
+    this.#steering.setMembers(this.#members.count)
     this.#outputs.push({ type: 'joined', name: packet.name, receiver: member.receiver, app: new Uint8Array(packet.app) })
     if (this.#members.count === 2 && this.#phase === 'joining')
       this.#timers.start = Math.min(this.#timers.start, now + this.#limits.settleMs)
-    this.#welcome({ senderId, receiver: member.receiver, firstBlock: member.firstBlock }, now)
+    this.#desk.welcome(member, now)
   }
 
-  #welcome(entry: Welcomed, now: number): void {
-    this.#welcomes.push(entry)
-    this.#timers.welcome = Math.min(this.#timers.welcome, now + this.#limits.welcomeMs)
-    if (this.#welcomes.length >= this.#maxWelcomed()) this.#sendWelcomes(now)
-  }
-
-  #sendWelcomes(now: number): void {
-    this.#timers.welcome = Infinity
-    const members = this.#welcomes
-    this.#welcomes = []
-    if (members.length === 0) return
-    this.#send({ type: 'welcome', timestampUs: toUs(now), groupSize: this.#groupSize.value, reportMs: this.#reportMs(), members }, now)
-  }
-
-  /** Welcomes get lost too: those who have not shown that they hear anything are told again, without waiting for them to ask. */
-  #welcomeAgain(now: number): void {
-    const { active, count } = this.#members
-    if (count > this.#limits.exactGroup) return
-    for (const { senderId, receiver, firstBlock, isReached, joinedAt } of active.values())
-      if (!isReached && now - joinedAt > this.#limits.statusMs / 2) this.#welcome({ senderId, receiver, firstBlock }, now)
-  }
-
-  /** Entries of 14 bytes that fit a datagram beside the rest of a welcome. */
-  #maxWelcomed(): number {
-    const free = this.#options.parameters.datagramBytes - this.#options.cipher.controlOverheadBytes - 48
-    return Math.max(1, Math.min(MAX_WELCOMED, Math.floor(free / 14)))
+  #sendWelcome(now: number): void {
+    const { groupSize, reportMs } = this.#steering
+    this.#send({ type: 'welcome', timestampUs: toUs(now), groupSize, reportMs, members: this.#desk.take(now) }, now)
   }
 
   /** What every feedback says of its receiver. */
@@ -309,10 +267,7 @@ export class MulticastSender {
     }
     if (position.firstMissing <= this.#blocks.takenBlocks) member.firstMissing = Math.max(member.firstMissing, position.firstMissing)
     if (position.echoUs === 0 && position.holdUs === 0) return
-    const rttMs = ((toUs(now) - position.echoUs - position.holdUs) | 0) / 1000
-    if (rttMs < 0 || rttMs > MAX_RTT_MS) return
-    member.rttMs = rttMs
-    this.#grtt.sample(rttMs, now)
+    member.rttMs = this.#steering.sampleRtt(position.echoUs, position.holdUs, toUs(now), now) ?? member.rttMs
   }
 
   #takeReport(member: Member, packet: ReportPacket, now: number): void {
@@ -329,6 +284,7 @@ export class MulticastSender {
 
   #takeNack(member: Member, packet: NackPacket, now: number): void {
     this.#counters.nacks++
+    if (this.#options.rate.isSlow(member.receiver)) return
     const blocks = this.#blocks
     const sequence = unwrapU32(packet.sequence, blocks.sequence)
     let isFirst = false
@@ -340,13 +296,13 @@ export class MulticastSender {
       isFirst ||= asked.requests.need === 0
       asked.activeAt = now
       asked.requests.add(member.receiver, need, held)
-      blocks.ask(asked, now + this.#aggregateMs())
+      blocks.ask(asked, now + this.#steering.aggregateMs)
       this.#quietEnds = 0
       if (asked.requests.need > asked.announced) this.#hasAnnouncement = true
     }
-    if (isFirst && this.#backoffMs() > 0) this.#groupSize.sampleFirst(packet.backoff, this.#groupSize.value)
-    if (this.#hasAnnouncement && this.#backoffMs() > 0)
-      this.#timers.announce = Math.min(this.#timers.announce, Math.max(now, this.#announcedAt + this.#grtt.valueMs / 4))
+    if (isFirst) this.#steering.sampleFirst(packet.backoff)
+    if (this.#hasAnnouncement && this.#steering.backoffMs > 0)
+      this.#timers.announce = Math.min(this.#timers.announce, Math.max(now, this.#announcedAt + this.#steering.grttMs / 4))
   }
 
   /** Tells the group what will be repaired, so that those who lack no more than that keep silent. */
@@ -360,41 +316,13 @@ export class MulticastSender {
 
   #announcements(): AnnouncedRepair[] {
     const repairs: AnnouncedRepair[] = []
-    if (this.#backoffMs() === 0) return repairs
+    if (this.#steering.backoffMs === 0) return repairs
     for (const block of this.#blocks.asked) {
       if (repairs.length === MAX_ANNOUNCED) break
       block.announced = block.requests.need
       repairs.push({ block: block.block, symbols: block.announced })
     }
     return repairs.sort((a, b) => a.block - b.block)
-  }
-
-  /** Whether the oldest block of a full window must stay: somebody asks for it, or may still do so. */
-  #isNeeded(block: SenderBlock, now: number): boolean {
-    if (block.repairAt !== Infinity && block.repairs < this.#limits.maxRepairs) return true
-    const { active, count } = this.#members
-    let isLacked = false
-    if (count <= this.#limits.exactGroup) {
-      for (const member of active.values()) {
-        if (member.firstMissing > block.block) continue
-        if (member.heldUpMs < this.#limits.stallMs) return true
-        isLacked = true
-      }
-    } else if (now - block.activeAt < 2 * (this.#backoffMs() + this.#grtt.valueMs + this.#aggregateMs()) + this.#limits.minStatusMs)
-      return true
-    if (isLacked) this.#counters.givenUpBlocks++
-    return false
-  }
-
-  /** The window is full, and waits for those who are behind. Each may hold the session up for some time, and then for a small share of it. */
-  #countStall(now: number): void {
-    const since = Math.max(this.#blocks.stalledSince, this.#stallSeenAt)
-    const elapsedMs = now - since
-    if (elapsedMs <= 0 && now === this.#stallSeenAt) return
-    if (this.#blocks.stalledSince > this.#stallSeenAt) this.#sendStatus(now, true)
-    this.#stallSeenAt = now
-    this.#counters.stalledMs += elapsedMs
-    for (const member of this.#members.active.values()) if (member.firstMissing <= this.#blocks.firstBlock) member.heldUpMs += elapsedMs
   }
 
   #considerStart(now: number): void {
@@ -410,10 +338,16 @@ export class MulticastSender {
     this.#timers.start = Infinity
     if (count === 0) return this.#finish('nobody', now)
     this.#phase = 'sending'
+    this.#steering.begin()
     // How long to back off in a group of this size must be known before the first packet is lost.
     this.#sendStatus(now)
     this.#wantBlocks()
     this.#considerEnd(now)
+  }
+
+  /** A method, as every call in between may have changed it. */
+  #isOver(): boolean {
+    return this.#phase === 'over'
   }
 
   #wantBlocks(): void {
@@ -424,13 +358,18 @@ export class MulticastSender {
     this.#outputs.push({ type: 'want-blocks', count })
   }
 
+  /** Once every block was sent the end is known: whoever has all of them is done, while others still ask. */
   #considerEnd(now: number): void {
-    if (this.#isEnded && this.#phase === 'sending' && this.#blocks.isIdle) this.#becomeIdle(now)
+    const { sentBlocks, takenBlocks, isIdle } = this.#blocks
+    if (!this.#isEnded || this.#phase !== 'sending' || sentBlocks < takenBlocks) return
+    this.#phase = 'ending'
+    if (isIdle) this.#becomeIdle(now)
+    else this.#sendStatus(now)
   }
 
   /** Nothing is left to send for now: say so at once, as those who lost the last packets hear of it by nothing else. */
   #becomeIdle(now: number): void {
-    if (this.#isEnded && this.#phase === 'sending') this.#phase = 'ending'
+    if (this.#isEnded) this.#phase = 'ending'
     this.#statusPauseMs = this.#limits.minStatusMs
     this.#quietEnds = 0
     this.#sendStatus(now)
@@ -438,11 +377,11 @@ export class MulticastSender {
 
   #statusDue(now: number): void {
     if (this.#phase === 'ending' && this.#blocks.isIdle && ++this.#quietEnds > this.#limits.endRepeats) return this.#finish('complete', now)
-    this.#sendStatus(now, this.#blocks.stalledSince !== Infinity)
+    this.#sendStatus(now, this.#stall.isStalled)
   }
 
   #sendStatus(now: number, isPoll: boolean = false): void {
-    this.#welcomeAgain(now)
+    if (this.#members.count <= this.#limits.exactGroup) this.#desk.remind(this.#members.active.values(), now)
     const blocks = this.#blocks
     this.#timers.status = now + this.#limits.statusMs
     if (blocks.isIdle && this.#phase !== 'joining') {
@@ -456,6 +395,7 @@ export class MulticastSender {
 
   #sendState(now: number, isPoll: boolean, isOver: boolean, isStopped: boolean): void {
     const blocks = this.#blocks
+    const { grttMs, backoffMs, aggregateMs, reportMs, groupSize } = this.#steering
     this.#send(
       {
         type: 'status',
@@ -467,11 +407,11 @@ export class MulticastSender {
         sequence: blocks.sequence % 2 ** 32,
         firstBlock: blocks.firstBlock,
         nextBlock: blocks.sentBlocks,
-        grttUs: Math.round(this.#grtt.valueMs * 1000),
-        backoffUs: Math.round(this.#backoffMs() * 1000),
-        aggregateUs: Math.round(this.#aggregateMs() * 1000),
-        reportMs: this.#reportMs(),
-        groupSize: this.#groupSize.value,
+        grttUs: Math.round(grttMs * 1000),
+        backoffUs: Math.round(backoffMs * 1000),
+        aggregateUs: Math.round(aggregateMs * 1000),
+        reportMs,
+        groupSize,
         usualNeed: Math.min(255, Math.round(blocks.usualNeed)),
         repairs: isOver ? [] : this.#announcements(),
       },
@@ -482,9 +422,9 @@ export class MulticastSender {
   #sweep(now: number): void {
     this.#timers.sweep = now + SWEEP_MS
     const limits = this.#limits
-    const reportMs = this.#reportMs()
+    const { reportMs } = this.#steering
+    this.#stall.forgive(SWEEP_MS)
     for (const member of this.#members.active.values()) {
-      member.heldUpMs = Math.max(0, member.heldUpMs - STALL_SHARE * SWEEP_MS)
       if (!member.isReached) {
         if (now - member.joinedAt > Math.max(limits.reachMs, 2 * reportMs)) this.#expel(member, 'unreached', now)
       } else if (now - member.heardAt > Math.max(limits.receiverSilentMs, 4 * reportMs)) this.#expel(member, 'silent', now)
@@ -516,7 +456,7 @@ export class MulticastSender {
   #remove(member: Member, reason: GoneReason, now: number, mayFinish: boolean = true): void {
     this.#members.remove(member, reason)
     if (reason === 'complete') this.#hasCompleted = true
-    this.#groupSize.setMembers(this.#members.count)
+    this.#steering.setMembers(this.#members.count)
     this.#outputs.push({ type: 'gone', name: member.name, receiver: member.receiver, reason })
     if (!mayFinish || this.#members.count > 0 || this.#phase === 'joining' || this.#phase === 'over') return
     this.#finish(this.#hasCompleted ? 'complete' : 'nobody', now)
@@ -526,27 +466,11 @@ export class MulticastSender {
     if (this.#members.count > 0 || this.#phase !== 'joining')
       for (let i = 0; i < FAREWELLS; i++) this.#sendState(now, false, true, reason !== 'complete')
     this.#phase = 'over'
-    for (const member of this.#members.active.values())
-      this.#outputs.push({ type: 'gone', name: member.name, receiver: member.receiver, reason: reason === 'stopped' ? 'left' : 'silent' })
+    // In a large group that nobody asks for more is all that is ever known of most.
+    const isLarge = this.#members.count > this.#limits.exactGroup
+    const gone = reason === 'stopped' ? 'left' : isLarge ? 'complete' : 'silent'
+    for (const { name, receiver } of this.#members.active.values()) this.#outputs.push({ type: 'gone', name, receiver, reason: gone })
     this.#outputs.push({ type: 'finished', reason })
-  }
-
-  #backoffMs(): number {
-    const { smallGroup, backoffFactor, minBackoffMs, maxBackoffMs } = this.#limits
-    if (this.#groupSize.value <= smallGroup) return 0
-    return Math.min(maxBackoffMs, Math.max(minBackoffMs, backoffFactor * this.#grtt.valueMs) * this.#budget.stretch)
-  }
-
-  /** How long requests are gathered: for the others' to come while nobody backs off, else until most have drawn. */
-  #aggregateMs(): number {
-    const { minAggregateMs, maxAggregateMs } = this.#limits
-    const backoffMs = this.#backoffMs()
-    return Math.min(maxAggregateMs, Math.max(minAggregateMs, backoffMs > 0 ? this.#grtt.valueMs + backoffMs / 2 : this.#grtt.valueMs / 4))
-  }
-
-  #reportMs(): number {
-    const { reportMs, feedbackBytesPerSec } = this.#limits
-    return Math.max(reportMs, Math.ceil((this.#groupSize.value * REPORT_WIRE_BYTES * 2000) / feedbackBytesPerSec))
   }
 
   #send(packet: ControlPacket, now: number): void {

@@ -132,6 +132,10 @@ export class SessionRate implements RateControl {
     return this.#proactive
   }
 
+  isSlow(receiver: number): boolean {
+    return this.#paths.get(receiver)?.slowSince !== undefined
+  }
+
   takeSlow(): number[] {
     const slow = this.#slow.take()
     for (const receiver of slow) this.#forget(receiver)
@@ -179,6 +183,8 @@ export class SessionRate implements RateControl {
     if (this.#slow.isSlow(path, this.#paths, now) || this.#options.mode === 'fixed') return
     if (this.#isJudging(path, report, now)) return
     if (verdict === 'clean') return this.#clean(path, report, now)
+    // Nothing comes through to it at any rate: it is no reason to go slower.
+    if (verdict === 'cut') return
     this.#troubleAt = now
     if (!this.#isWhole(path)) return
     if (this.#isStarting && this.#slow.isMinority(path, this.#paths, now)) return

@@ -9,8 +9,10 @@ import type { RateOptions } from './rate-options.ts'
 import type { ReceiverReport } from './session-types.ts'
 
 /** What a report says of the path. */
-export type PathVerdict = 'clean' | 'excess' | 'overrun'
+export type PathVerdict = 'clean' | 'excess' | 'overrun' | 'cut'
 
+/** Who heard nothing of this much hears nothing. */
+const UNHEARD_BYTES = 131_072
 /** Bursts below which loss without a queue says nothing yet, unless it is as much as this share. */
 const FEW_BURSTS = 4
 const MUCH_LOSS = 0.1
@@ -76,13 +78,14 @@ export class ReceiverPath {
       this.reportFrom = this.lastReportAt
       this.intervalMs += 0.3 * (now - this.lastReportAt - this.intervalMs)
     }
-    const sentBytesPerSec = ((sentBytes - this.#sentBytes) * 1000) / Math.max(1, now - this.reportFrom)
+    const unheardBytes = sentBytes - this.#sentBytes
+    const sentBytesPerSec = (unheardBytes * 1000) / Math.max(1, now - this.reportFrom)
     this.#sentBytes = sentBytes
     this.lastReportAt = now
     this.queueMs = Math.max(0, report.queueMs)
     this.rttMs = report.rttMs ?? this.rttMs
     const packets = report.receivedPackets + report.lostPackets
-    if (packets === 0) return 'clean'
+    if (packets === 0) return this.#takeNothing(unheardBytes, now)
     // The socket's counter of drops is read apart from the gaps: drops count for gaps that show a report later as well.
     const credit = report.overrunPackets + this.#overrunCredit
     const overrun = Math.min(report.lostPackets, credit)
@@ -106,6 +109,17 @@ export class ReceiverPath {
       this.#capacity = arrived
     }
     return verdict
+  }
+
+  /** A report of nothing: the path is cut if there was something to hear, and says nothing else. */
+  #takeNothing(unheardBytes: number, now: number): PathVerdict {
+    if (unheardBytes < UNHEARD_BYTES || this.reports === 1) return 'clean'
+    this.totalLoss = 1
+    this.netLoss = 1
+    this.troubledSince ??= now
+    this.#capacity = 0
+    this.#capacityBefore = 0
+    return 'cut'
   }
 
   /** What it can take as far as was seen, bytes/s: what arrived while it lost (in one of two reports, as rates change in between), or the most that did of late. */

@@ -25,6 +25,13 @@ export class RepairRequests {
     return this.#need
   }
 
+  /** The most that somebody lacks who lacks no more than `limit`; 0 without such a one. */
+  needWithin(limit: number): number {
+    let most = 0
+    for (const { missing } of this.#requests) if (missing <= limit && missing > most) most = missing
+    return most
+  }
+
   /** A receiver lacks `missing` symbols, and has `held` (empty if it doesn't say). A later request of the same receiver counts instead. */
   add(receiver: number, missing: number, held: Uint8Array): void {
     this.#need = Math.max(this.#need, missing)

@@ -181,6 +181,25 @@ test('a storm of requests from a member costs no more than its share, and nothin
   group.assertDelivered([group.receivers[0]!, group.receivers[1]!])
 })
 
+test('a request that contradicts itself is answered by nothing', () => {
+  const group = new VirtualGroup({ blocks: 40, parameters: { datagramBytes: 256, blockSymbols: 255 } })
+  const session = sessionIdBytes(group.parameters.sessionId)
+  let senderId = 0
+  group.onFeedback = (bytes, from) => {
+    if (from.name === 'r2' && bytes[8] === 16) for (let at = 9; at < 15; at++) senderId = senderId * 256 + bytes[at]!
+  }
+  every(group, 0.5, (count) => {
+    // It has all 255 symbols of the block and lacks five, again and again.
+    const blocks = Array.from({ length: 30 }, (_, block) => ({ block, missing: 5, held: new Uint8Array(32).fill(0xff) }))
+    const packet = { type: 'nack' as const, receiver: 2, echoUs: 0, holdUs: 0, sequence: 0, firstMissing: 0, backoff: 0, blocks }
+    group.injectToSender(encodeControl(group.cipher, session, senderId, 10_000 + count, packet), 'r2:1')
+  })
+  group.run()
+  group.assertDelivered([group.receivers[0]!, group.receivers[1]!])
+  // One row of parity is left for each block.
+  assert.ok(group.sender.status().repairPackets <= 40)
+})
+
 test('a storm from strangers is dropped unread beyond a limit, and members are heard all the same', () => {
   const group = new VirtualGroup({ blocks: 60, parameters: WHOLE, path: { loss: 0.02 }, senderLimits: { maxUnknownPackets: 200 } })
   const session = sessionIdBytes(group.parameters.sessionId)

@@ -120,6 +120,19 @@ test('a receiver that is cut off in the middle ends, and the others go on', () =
   )
 })
 
+test('a receiver that loses nearly everything holds the others up by a bounded time, and hears what it will not get', () => {
+  const options = { blocks: 100, receivers: 4, parameters: WHOLE, senderLimits: { windowBlocks: 40 } }
+  const even = new VirtualGroup({ ...options, path: { loss: 0.01 } })
+  even.run()
+  const group = new VirtualGroup({ ...options, path: (receiver) => ({ loss: receiver === 3 ? 0.85 : 0.01 }) })
+  group.run()
+  group.assertDelivered(group.receivers.slice(0, 3))
+  const whole = even.receivers[0]!.completeAt - 1000
+  for (const { completeAt } of group.receivers.slice(0, 3))
+    assert.ok(completeAt - 1000 < 1.3 * whole + 200, `${(completeAt - 1000) / whole}`)
+  assert.ok(group.receivers[3]!.givenUp.size > 20)
+})
+
 test('whom the rate control names is put out and told so, and the others go on', () => {
   const group = new VirtualGroup({ blocks: 60, parameters: WHOLE, path: { loss: 0.02 } })
   group.at(timeOf(0.3, 60), () => {

@@ -95,6 +95,8 @@ export interface RateControl {
   readonly rateBytesPerSec: number
   /** Share of parity to send before anybody asks for it, 0 to 1 of the source symbols, by the loss that was measured. */
   readonly proactiveShare: number
+  /** Whether a receiver is on its way out by `takeSlow`: what it asks for would be sent at the cost of the others. */
+  isSlow(receiver: number): boolean
   /** Receivers that hold the others and are to be left to the swarm, since the call before. */
   takeSlow(): number[]
   report(report: ReceiverReport, now: number): void

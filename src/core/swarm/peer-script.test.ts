@@ -127,6 +127,7 @@ class Player {
       const payload = new Uint8Array(this.#content.rangeBytes(ranges[0]!, ranges[1]!)).fill(rest.includes('wrong') ? 1 : 0)
       return this.#handle({ type: subject, firstChunk: ranges[0]!, count: ranges[1]!, payload })
     }
+    if (subject === 'learns') return void (this.#content.knownChunks = Number(verb))
     if (subject === 'hold') return this.#handle({ type: 'hold', fromChunk: verb === 'off' ? Infinity : Number(verb) })
     if (subject === 'reused') return this.#handle({ type: 'reused', upTo: Number(verb) })
     if (subject === 'read') return this.#read(Number(verb), rest.includes('sealed'))

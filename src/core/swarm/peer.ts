@@ -134,6 +134,7 @@ export class SwarmPeer {
       case 'hold':
         return this.#hold(input.fromChunk, now)
       case 'brought':
+        this.#grow(now)
         return this.#brought(input.firstChunk, input.count, input.payload, now)
       case 'handed-out':
         return this.#handOut?.elsewhere(input.firstChunk, input.count)

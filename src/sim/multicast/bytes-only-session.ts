@@ -76,6 +76,10 @@ export class ScaledRate implements RateControl {
     return this.#rate.proactiveShare
   }
 
+  isSlow(receiver: number): boolean {
+    return this.#rate.isSlow(receiver)
+  }
+
   takeSlow(): number[] {
     return this.#rate.takeSlow()
   }

@@ -34,7 +34,8 @@ export class MulticastChecks {
 
   gaveUp(host: ReceiverHost, block: number): void {
     this.#tell(host, block)
-    host.givenUp++
+    // What began before it came is not promised, though it may have heard a part of it.
+    if (block >= host.firstBlock) host.givenUp++
   }
 
   #tell(host: ReceiverHost, block: number): void {

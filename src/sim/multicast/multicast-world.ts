@@ -8,6 +8,7 @@
  */
 import { EventQueue } from '../../core/lib/event-queue.ts'
 import { Random } from '../../core/lib/random.ts'
+import { SESSION_ID_BYTES } from '../../core/multicast/data-packet.ts'
 import { MulticastReceiver, MulticastSender } from '../../core/multicast/index.ts'
 import { SessionRate } from '../../core/multicast/rate-control.ts'
 import type { RateOptions } from '../../core/multicast/rate-options.ts'
@@ -69,6 +70,8 @@ export class ReceiverHost {
   endedAt = -1
   ended: ReceiverEnd | undefined
   isKilled = false
+  /** Whether it has sent anything but JOINs. */
+  hasReported = false
 
   constructor(index: number, latencyClass: number, options: MulticastWorldOptions, random: Random) {
     this.index = index
@@ -77,7 +80,8 @@ export class ReceiverHost {
     this.port = options.portOf?.(index)
     const loss = options.lossOf(index)
     this.loss = new Loss(loss, random.fork('loss'))
-    this.feedbackLoss = new Loss(loss, random.fork('feedback'))
+    // Bursts are of time: what one sends now and then is lost apart.
+    this.feedbackLoss = new Loss({ share: loss.share }, random.fork('feedback'))
   }
 }
 
@@ -91,6 +95,9 @@ type Task =
 
 /** Ethernet without its checksum, IPv4, UDP. */
 export const HEADERS_BYTES = 42
+/** docs/specs/07-multicast.md §3. */
+const JOIN_TYPE = 16
+const NACK_TYPE = 17
 const LATENCY_CLASSES = 8
 /** The sender's thread wakes at most so often, ms. */
 const WAKE_MS = 0.1
@@ -116,8 +123,12 @@ export class MulticastWorld {
   droppedPackets = 0
   feedbackPackets = 0
   feedbackWireBytes = 0
-  /** Of it, what came before the first block was asked for: joining. */
+  /** Of it, each receiver's JOINs and the report by which it shows that it hears the group. */
   joiningWireBytes = 0
+  /** Of it, requests. */
+  nackWireBytes = 0
+  /** What had been sent back when the last receiver had all, but for joining. */
+  feedbackUntilCompleteBytes = 0
   /** By who was told gone, and why. */
   readonly gone: Map<string, string> = new Map()
   isSenderKilled = false
@@ -301,7 +312,6 @@ export class MulticastWorld {
   #give(count: number): void {
     if (this.startedAt < 0) {
       this.startedAt = this.now
-      this.joiningWireBytes = this.feedbackWireBytes
       this.joiningSentBytes = this.sentWireBytes
     }
     const { blocks } = this.options
@@ -386,6 +396,7 @@ export class MulticastWorld {
           break
         case 'complete':
           host.completeAt = this.now
+          this.feedbackUntilCompleteBytes = this.feedbackWireBytes - this.joiningWireBytes
           break
         case 'ended':
           host.ended = output.reason
@@ -405,6 +416,10 @@ export class MulticastWorld {
   #feedback(host: ReceiverHost, bytes: Uint8Array): void {
     this.feedbackPackets++
     this.feedbackWireBytes += bytes.length + HEADERS_BYTES
+    const isJoining = bytes[SESSION_ID_BYTES] === JOIN_TYPE || !host.hasReported
+    if (isJoining) this.joiningWireBytes += bytes.length + HEADERS_BYTES
+    if (bytes[SESSION_ID_BYTES] === NACK_TYPE) this.nackWireBytes += bytes.length + HEADERS_BYTES
+    if (bytes[SESSION_ID_BYTES] !== JOIN_TYPE) host.hasReported = true
     if (host.feedbackLoss.takes()) return
     const [least, most] = this.options.latencyMs
     const delayMs = least + ((most - least) * host.latencyClass) / (LATENCY_CLASSES - 1)

@@ -223,9 +223,9 @@ export const MULTICAST_RUNNABLES: readonly Runnable[] = SCENARIOS.map((scenario)
   what: scenario.what,
   isByHand: scenario.isByHand === true,
   run: (seed) => runScenario(scenario, seed),
-  describe: ({ sent, medianMs, lastMs, complete, ended, nacksPerBlock, feedbackKbits, parity, stalledMs, trace }): string =>
+  describe: ({ sent, medianMs, lastMs, complete, ended, nacksPerBlock, feedbackKbits, parity, nackKbits, stalledMs, trace }): string =>
     `sent ${sent} F, ${complete} complete (median ${medianMs} ms, last ${lastMs} ms), others: ${ended}; ${nacksPerBlock} NACKs per block, ` +
-    `feedback ${feedbackKbits} kbit/s, parity ahead ${parity}, stalled ${stalledMs} ms, trace ${trace}`,
+    `feedback ${feedbackKbits} kbit/s (${nackKbits} of it NACKs), parity ahead ${parity}, stalled ${stalledMs} ms, trace ${trace}`,
 }))
 
 /** The world of a scenario before its first event. */
@@ -278,7 +278,8 @@ function figuresOf(world: MulticastWorld): Figures {
     lastMs: rounded(lastMs, 0),
     ended: [...ended].map(([how, count]) => `${count} ${how}`).join(', ') || 'none',
     nacksPerBlock: rounded(nacks / options.blocks, 2),
-    feedbackKbits: rounded(((world.feedbackWireBytes - world.joiningWireBytes) * 8) / lastMs, 1),
+    feedbackKbits: rounded((world.feedbackUntilCompleteBytes * 8) / lastMs, 1),
+    nackKbits: rounded((world.nackWireBytes * 8) / lastMs, 1),
     joinKbytes: rounded(world.joiningWireBytes / 1000, 1),
     parity: rounded(proactivePackets / Math.max(1, sourcePackets), 4),
     stalledMs: rounded(stalledMs, 0),

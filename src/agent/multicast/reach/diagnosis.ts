@@ -61,7 +61,7 @@ function unusable({ interface: via, error }: MulticastObservation['problems'][nu
   return {
     code: error.code === 'multicast-no-route' ? 'multicast-no-route' : 'multicast-unusable',
     sentence: `Multicast cannot be used on ${nameOf(via)}: ${error.message}`,
-    evidence: [`opening its sockets failed with ${error.code}; it is tried again every 10 s`],
+    evidence: [`opening its sockets failed with ${error.code}; it is tried again every 3 s`],
     advice: error.advice,
   }
 }

@@ -34,7 +34,7 @@ export interface ReachServiceOptions {
 /** How soon a new interface, or one that is gone, is noticed. */
 const POLL_MS = 1000
 /** Between two attempts to open a link that cannot be. */
-const REOPEN_MS = 10_000
+const REOPEN_MS = 3000
 /** Changes of the table that come within this time are told together. */
 const GATHER_MS = 50
 /** So many members changing at once are looked at together. */

@@ -49,7 +49,7 @@ export interface MulticastSessions {
 }
 
 /** The thread ends when there was no session for so long, ms. */
-const IDLE_MS = 60_000
+const IDLE_MS = 600_000
 
 export class SessionThread implements MulticastSessions {
   #worker: Worker | undefined

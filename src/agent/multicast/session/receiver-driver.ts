@@ -13,7 +13,7 @@ import type { FromSessionWorker, ReceiverSettings, SocketFigures } from './proto
 /** A pause of 60 ms at a gigabit; the system gives what it has, mostly 208 KiB (twice of that as it tells it) unless its limit was raised. */
 const RECEIVE_BUFFER_BYTES = 8 * 1024 * 1024
 /** How often the system is asked for what it has dropped, ms. */
-const DROPS_MS = 50
+const DROPS_MS = 200
 
 export class ReceiverDriver {
   readonly #id: number

@@ -153,6 +153,8 @@ export class LinkMachine {
     this.#takeReports(peer, beacon)
     this.#compare(peer, now)
     this.show(peer, now)
+    // An answer is never longer than the question.
+    if (datagramBytes < this.#sizes[0]!) return
     const wasTold = now - (this.#directAt.get(peer.node) ?? -Infinity) < DIRECT_AGAIN_MS
     if ((beacon.wantsReports && !wasTold) || (isNew && this.#isBeater(peer) && path !== 'direct')) this.#tellDirectly(peer.node, now)
     if (this.isFast && isNew) this.#deadlines.round = Math.max(now, Math.min(this.#deadlines.round, this.#lastRoundAt + times.fastMs))

@@ -290,7 +290,7 @@ test('when the last other node is gone, nothing is waited for', () => {
 })
 
 test('however many nodes: the LAN carries about 50 beacons a second', () => {
-  for (const nodes of [4, 20, 64]) {
+  for (const nodes of [4, 20, 48]) {
     const lan = new Lan({ nodes, startGapMs: 20 })
     lan.run(nodes * 20 + 15_000)
     const before = lan.sent
@@ -331,7 +331,7 @@ test('of 1,000 nodes, each sends its share, and what a node remembers is bounded
 })
 
 test('who is to send to many is told by all soon', () => {
-  const lan = new Lan({ nodes: 60, startGapMs: 10 })
+  const lan = new Lan({ nodes: 40, startGapMs: 10 })
   lan.run(20_000)
   const order = [...lan.machines.keys()].toSorted((a, b) => nodeOf(a) - nodeOf(b))
   const slow = order.at(-1)!
@@ -339,7 +339,7 @@ test('who is to send to many is told by all soon', () => {
   lan.settle(slow)
   lan.run(25_000)
   const reached = [...lan.table(slow).values()].filter(({ multicastBytes }) => multicastBytes === 1472)
-  assert.equal(reached.length, 59)
+  assert.equal(reached.length, 39)
 })
 
 test('beacons of another cluster, with another key, or repeated are not taken', () => {

@@ -13,6 +13,10 @@ export class FixedRate implements RateControl {
     this.proactiveShare = proactiveShare
   }
 
+  isSlow(): boolean {
+    return false
+  }
+
   takeSlow(): number[] {
     const slow = this.slow
     this.slow = []
