@@ -2,7 +2,11 @@
  * What happens beside a transfer, and what is found of it: each case gives `begun`, called when the transfer begins, `findings`, called
  * when it has ended, and `end`.
  */
-import { onHost, round, stop } from '../bed.mjs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { onHost, reader, round, stop } from '../bed.mjs'
+
+const WATCH = join(dirname(fileURLToPath(import.meta.url)), 'watch.mjs')
 
 /** Where the TCP flow goes to that a link is shared with. */
 export const TCP_PORT = 5201
@@ -65,13 +69,20 @@ async function besideTcp({ lan, meter, limitMs, undo }) {
 }
 
 /**
- * The port of h1 gets no multicast for some seconds. It goes on once bytes come again, whatever way they take; it is back once it is
- * multicast that brings them. What floods to its port without being of use to it does not count: then TCP goes on beside it.
+ * The port of h1 gets no multicast for some seconds. It goes on once bytes come again, whatever way they take; it is back once multicast
+ * brings it chunks, which an agent says itself (its metrics, `watch.mjs`). Of other tools it is known only what reached the port: since the bridge
+ * floods, that is everything, whether they make use of it or not.
  */
-function blockedInBetween({ lan, meter, bitsPerSec }) {
+function blockedInBetween({ lan, meter, bitsPerSec, tool, undo }) {
   const samples = new Samples(meter)
   const timers = []
   const at = {}
+  const said = []
+  const watch = tool !== 'polycast' ? undefined : { child: onHost(1, [process.execPath, WATCH, 'http://127.0.0.1:7948']) }
+  if (watch !== undefined) {
+    undo.push(() => stop(watch))
+    void listen(watch.child.stdout)
+  }
   return {
     begun() {
       samples.begin()
@@ -81,31 +92,35 @@ function blockedInBetween({ lan, meter, bitsPerSec }) {
       )
     },
     findings() {
+      if (at.blocked === undefined) return {}
       const linkBytesPerMs = bitsPerSec / 8000
-      const all = samples.list.slice(1).map((sample, i) => {
+      const flow = samples.list.slice(1).map((sample, i) => {
         const previous = samples.list[i]
-        const perMs = (key) => (sample[key] - previous[key]) / (sample.at - previous.at) / linkBytesPerMs
-        return { at: sample.at, multicast: perMs('multicast'), unicast: perMs('others') - perMs('multicast') }
+        return { at: sample.at, share: (sample.others - previous.others) / (sample.at - previous.at) / linkBytesPerMs }
       })
-      const goesOn = all.find(
-        (one) => at.blocked !== undefined && one.at > at.blocked + 2 * SAMPLE_MS && one.multicast + one.unicast > 0.05,
-      )
-      const isBack = all.find((one) => at.unblocked !== undefined && one.at > at.unblocked && one.multicast > 0.2 && one.unicast < 0.1)
+      const goesOn = flow.find((one) => one.at > at.blocked + 2 * SAMPLE_MS && one.share > 0.05)
+      const gained = said.slice(1).map((one, i) => ({ at: one.at, bytes: one.multicast - said[i].multicast }))
+      const isBack = gained.find((one) => at.unblocked !== undefined && one.at > at.unblocked && one.bytes > 0)
       return {
         blocked_at: round((at.blocked - samples.list[0]?.at) / 1000),
         goes_on_s: goesOn === undefined ? null : round((goesOn.at - at.blocked) / 1000),
         back_s: isBack === undefined ? null : round((isBack.at - at.unblocked) / 1000),
       }
     },
-    end() {
+    async end() {
       samples.end()
       for (const timer of timers) clearTimeout(timer)
+      if (watch !== undefined) await stop(watch)
     },
   }
 
   function block(isBlocked) {
     lan.multicastFlood(1, !isBlocked)
-    at[isBlocked ? 'blocked' : 'unblocked'] = performance.now()
+    at[isBlocked ? 'blocked' : 'unblocked'] = Date.now()
+  }
+
+  async function listen(stream) {
+    for await (const line of reader(stream)) said.push(JSON.parse(line))
   }
 }
 
@@ -119,7 +134,7 @@ class Samples {
   }
 
   begin() {
-    const take = () => this.list.push({ at: performance.now(), ...this.meter.read() })
+    const take = () => this.list.push({ at: Date.now(), ...this.meter.read() })
     take()
     this.#timer = setInterval(take, SAMPLE_MS)
   }

@@ -121,7 +121,7 @@ async function measure() {
   })
   undo.push(() => driver.end())
   await driver.prepare()
-  const beside = await BESIDE[values.case]({ lan, meter: meters[0], bitsPerSec, limitMs, undo })
+  const beside = await BESIDE[values.case]({ lan, meter: meters[0], bitsPerSec, limitMs, tool, undo })
   undo.push(() => beside.end())
 
   const before = { sent: lan.counters(), machine: machineCpu(), meters: meters.map((meter) => meter.read()) }

@@ -59,6 +59,7 @@ export interface Querier {
 
 /** Which of a router's groups pass from one LAN to the other. */
 export interface MulticastRoute {
+  /** One, or a range such as 232.0.0.0/8, where the first LAN has no snooping. */
   readonly group: string
   readonly from: 'first' | 'second'
 }
@@ -296,7 +297,9 @@ export class Lan {
     const socket = path.join(this.#directory, 'smcroute.sock')
     const lines = routes.map(({ group, from }) => {
       const [inwards, outwards] = from === 'first' ? ['lan1', 'lan2'] : ['lan2', 'lan1']
-      return `mgroup from ${inwards} group ${group}\nmroute from ${inwards} group ${group} to ${outwards}\n`
+      // A range of groups cannot be joined; a switch with snooping would not bring it here.
+      const joined = group.includes('/') ? '' : `mgroup from ${inwards} group ${group}\n`
+      return `${joined}mroute from ${inwards} group ${group} to ${outwards}\n`
     })
     writeFileSync(configuration, `phyint lan1 enable ttl-threshold 1\nphyint lan2 enable ttl-threshold 1\n${lines.join('')}`)
     const files = ['-f', configuration, '-u', socket, '-P', path.join(this.#directory, 'smcroute.pid')]

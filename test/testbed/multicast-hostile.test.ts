@@ -4,14 +4,14 @@
  */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
 import { test } from 'node:test'
 import { pathToFileURL } from 'node:url'
-import { Cluster, eventsOf, hashOf, MIB, receiptOf, sampleBytes, sha256, until, type Agent, type CliResult } from '../cluster.ts'
+import { Cluster, MIB, until } from '../cluster.ts'
 import type { HostileOrder, Malice } from './hostile-host.ts'
 import { Lan } from './lan.ts'
+import { agentsOn, isSessionGroup, keyFile, reachable, Sending, sessionAt } from './multicast-agents.ts'
 
 const HOSTILE = path.join(import.meta.dirname, 'hostile-host.js')
 const SMALL_BUFFERS = path.join(import.meta.dirname, 'small-buffers.js')
@@ -49,95 +49,10 @@ class Mallory {
   }
 }
 
-/** Agents on the first hosts of a LAN, one cluster. */
-async function agentsOn(
-  cluster: Cluster,
-  lan: Lan,
-  hosts: readonly number[],
-  { flags = [], environment = () => [] }: { flags?: readonly string[]; environment?: (host: number) => readonly string[] } = {},
-): Promise<Agent[]> {
-  const agents: Agent[] = []
-  for (const host of hosts) {
-    const variables = environment(host)
-    agents.push(
-      await cluster.start(`h${host}`, {
-        address: lan.address(host),
-        launcher: [...lan.launcher(host), ...(variables.length === 0 ? [] : ['env', ...variables])],
-        flags: ['--insecure', '--http-bind', '127.0.0.1', ...flags],
-        join: agents.slice(0, 1),
-      }),
-    )
-  }
-  await cluster.acquainted(...agents)
-  return agents
-}
-
-/** The group and port of a session that a host has joined, once there is one. */
-async function sessionAt(lan: Lan, host: number): Promise<{ address: string; port: number }> {
-  let found: { address: string; port: number } | undefined
-  await until(`h${host} joins a session`, () => {
-    found = lan.udpSockets(host).find(({ address }) => isSessionGroup(address))
-    return found !== undefined
-  })
-  return found!
-}
-
-/** Source-specific, or of any source within an organisation; beacons and discovery have groups of 239.255.0.0/16 and 224.0.0.0/24. */
-function isSessionGroup(address: string): boolean {
-  return /^(232\.|239\.(19[2-9]|2[0-4]\d|25[0-4])\.)/.test(address)
-}
-
 /** Ports at which a host's sessions take what receivers answer. */
 function controlPorts(lan: Lan, host: number): number[] {
   const own = lan.udpSockets(host).filter(({ address, port }) => !/^2[23]\d\./.test(address) && !OTHER_PORTS.includes(port))
   return own.map(({ port }) => port)
-}
-
-/** A delivery to all others, while it runs. */
-class Sending {
-  readonly dest: string
-  readonly bytes: Buffer
-  readonly result: Promise<CliResult>
-
-  private constructor(dest: string, bytes: Buffer, result: Promise<CliResult>) {
-    this.dest = dest
-    this.bytes = bytes
-    this.result = result
-  }
-
-  static async begin(cluster: Cluster, sender: Agent, dest: string, size: number): Promise<Sending> {
-    const bytes = sampleBytes(`${cluster.directory}${dest}`, size)
-    const { result } = sender.startCli('send', await cluster.file(dest, bytes), '--to', 'all', '--dest', dest, '--json')
-    return new Sending(dest, bytes, result)
-  }
-
-  /** What came to each receiver by multicast, once all have it; fails where one doesn't, or has something else. */
-  async delivered(receivers: readonly Agent[]): Promise<number[]> {
-    const result = await this.result
-    const last = eventsOf(result).at(-1)
-    assert.ok(last?.event === 'done', `${result.stdout.trim().split('\n').at(-1)} ${result.stderr}`)
-    const byMulticast: number[] = []
-    for (const receiver of receivers) {
-      const receipt = receiptOf(last.delivery, receiver.name)
-      assert.equal(receipt.status, 'done')
-      assert.equal(await hashOf(receiver.received(this.dest)), sha256(this.bytes))
-      byMulticast.push(receipt.multicastBytes ?? 0)
-    }
-    return byMulticast
-  }
-}
-
-/** Until it is known that multicast reaches these: before that deliveries go by the swarm, as they should. */
-async function reachable(cluster: Cluster, sender: Agent, receivers: readonly Agent[]): Promise<void> {
-  let round = 0
-  await until('multicast reaches all', async () => {
-    const begun = await Sending.begin(cluster, sender, `reach-${round++}.bin`, 2 * MIB)
-    return (await begun.delivered(receivers)).every((bytes) => bytes > 0)
-  })
-}
-
-async function keyFile(cluster: Cluster): Promise<readonly string[]> {
-  return ['--gossip-key-file', await cluster.file(`key-${randomBytes(4).toString('hex')}`, Buffer.from(randomBytes(32).toString('base64')))]
 }
 
 test('garbage, replays and a storm of requests from a host without the key', async (t) => {
