@@ -336,12 +336,6 @@ export class GossipClient implements Gossip {
     this.#options.log('info', 'went back to the members that were there before', { asked: addresses.length, answered })
   }
 
-  /** Other members that are there. */
-  #others(): GossipMember[] {
-    const { name: self } = this.#options.worker
-    return [...this.#members.values()].filter(({ name, status }) => name !== self && (status === 'alive' || status === 'leaving'))
-  }
-
   #memberChanged(event: MemberEvent): void {
     const { change } = event
     const member = this.#copies.keep(event.member)
@@ -349,6 +343,12 @@ export class GossipClient implements Gossip {
     else this.#members.set(member.name, member)
     this.#changes.call(asMember(member))
     this.#memberEvents.call({ ...event, member })
+  }
+
+  /** Other members that are there. */
+  #others(): GossipMember[] {
+    const { name: self } = this.#options.worker
+    return [...this.#members.values()].filter(({ name, status }) => name !== self && (status === 'alive' || status === 'leaving'))
   }
 
   #crashed(error: PolycastError): void {
