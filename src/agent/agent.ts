@@ -111,10 +111,10 @@ class RunningAgent implements Agent {
     const dataPlane = await this.#startDataPlane()
     const gossip = this.#createGossip(dataPlane)
     const deliveries = await this.#openDeliveries(dataPlane, gossip)
-    gossip.carryPayloads(deliveries.payloads, config.eventPayloadLimitBytes)
     this.#http = await this.#startHttp(dataPlane, gossip, deliveries)
     // Before there is anything to hear, so that nothing is missed.
     this.#startHandlers(gossip)
+    gossip.carryPayloads(deliveries.payloads, config.eventPayloadLimitBytes)
     await gossip.start()
     await deliveries.start()
     await this.#startSerfRpc(gossip)
