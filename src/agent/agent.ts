@@ -117,10 +117,10 @@ class RunningAgent implements Agent {
     const gossip = this.#createGossip(dataPlane)
     const relay = this.#createReachRelay(dataPlane, gossip)
     const deliveries = await this.#openDeliveries(dataPlane, gossip, relay)
-    gossip.carryPayloads(deliveries.payloads, config.eventPayloadLimitBytes)
     this.#http = await this.#startHttp(dataPlane, gossip, deliveries)
     // Before there is anything to hear, so that nothing is missed.
     this.#startHandlers(gossip)
+    gossip.carryPayloads(deliveries.payloads, config.eventPayloadLimitBytes)
     await gossip.start()
     if (this.#options.config.multicast) relay.start()
     await deliveries.start()

@@ -374,12 +374,6 @@ export class GossipClient implements Gossip {
     this.#reachChanges.call(reach)
   }
 
-  /** Other members that are there. */
-  #others(): GossipMember[] {
-    const { name: self } = this.#options.worker
-    return [...this.#members.values()].filter(({ name, status }) => name !== self && (status === 'alive' || status === 'leaving'))
-  }
-
   #memberChanged(event: MemberEvent): void {
     const { change } = event
     const member = this.#copies.keep(event.member)
@@ -387,6 +381,12 @@ export class GossipClient implements Gossip {
     else this.#members.set(member.name, member)
     this.#changes.call(asMember(member))
     this.#memberEvents.call({ ...event, member })
+  }
+
+  /** Other members that are there. */
+  #others(): GossipMember[] {
+    const { name: self } = this.#options.worker
+    return [...this.#members.values()].filter(({ name, status }) => name !== self && (status === 'alive' || status === 'leaving'))
   }
 
   #crashed(error: PolycastError): void {

@@ -5,10 +5,10 @@
  * Not here: how. The machines of `core/gossip` decide, in a worker of their own, so that a busy event loop accuses nobody; `client.ts` is
  * this interface's end of that worker.
  */
+import type { PolycastError } from '../errors.ts'
 import type { Membership } from '../membership/membership.ts'
 import type { Coordinate, QueryFilter } from '../../core/gossip/serf-messages.ts'
 import type { Verdict } from '../../core/gossip/verdict.ts'
-import type { PolycastError } from '../errors.ts'
 import type { MulticastReport } from '../multicast/reach/doctor-report.ts'
 import type { Finding } from './diagnosis.ts'
 

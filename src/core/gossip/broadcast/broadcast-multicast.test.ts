@@ -11,7 +11,7 @@ import { decodeBroadcastMessage, encodeBroadcastMessage } from './broadcast-code
 import { BroadcastMachine } from './broadcast-machine.ts'
 import type { BroadcastMessage, Gossip } from './broadcast-messages.ts'
 import type { BroadcastInput } from './broadcast-types.ts'
-import { nameHash } from './member-directory.ts'
+import { hashText } from '../../lib/text-hash.ts'
 
 const SMALL = new Uint8Array(100)
 const numberOf = (node: string): number => Number(node.slice(1))
@@ -89,7 +89,7 @@ test('who is not reached gets it from its parent, at once and in one copy; none 
 })
 
 test('the root of the tree, whom no multicast reaches, hears of it from the origin', () => {
-  const root = Array.from({ length: 60 }, (_, i) => `n${i}`).reduce((a, b) => (nameHash(a) < nameHash(b) ? a : b))
+  const root = Array.from({ length: 60 }, (_, i) => `n${i}`).reduce((a, b) => (hashText(a) < hashText(b) ? a : b))
   const cluster = clusterOf('root', 60, (_, to) => to !== root)
   const origin = root === 'n7' ? 'n8' : 'n7'
   const { times, copies, sent, lastMs } = publish(cluster, origin)
