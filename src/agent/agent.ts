@@ -186,10 +186,11 @@ class RunningAgent implements Agent {
         dialTimeoutMs: config.dialTimeoutMs,
         multicast: {
           isOn: config.multicast,
+          isReceiving: config.downloadRateBytesPerSec === 0,
           minReceivers: config.multicastMinReceivers,
           minBytes: config.multicastMinBytes,
           mode: config.multicastMode,
-          rateBytesPerSec: config.multicastRateBytesPerSec,
+          rateBytesPerSec: lesserLimit(config.multicastRateBytesPerSec, config.uploadRateBytesPerSec),
           datagramBytes: config.multicastDatagramBytes,
           port: config.multicastPort,
           ttl: config.multicastTtl,
@@ -416,4 +417,9 @@ function discoveryOf(config: AgentConfig): DiscoverySettings | undefined {
   const { isDiscovering: isOn, discoveryPort: beaconPort, serfDiscover } = config
   if (isLoopback(config.bind) || (!isOn && serfDiscover === '')) return undefined
   return { isOn, beaconPort, serfName: serfDiscover === '' ? undefined : serfDiscover }
+}
+
+/** The lower of two limits of which 0 is none. */
+function lesserLimit(a: number, b: number): number {
+  return a === 0 || b === 0 ? Math.max(a, b) : Math.min(a, b)
 }
