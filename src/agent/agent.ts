@@ -184,10 +184,11 @@ class RunningAgent implements Agent {
         dialTimeoutMs: config.dialTimeoutMs,
         multicast: {
           isOn: config.multicast,
+          isReceiving: config.downloadRateBytesPerSec === 0,
           minReceivers: config.multicastMinReceivers,
           minBytes: config.multicastMinBytes,
           mode: config.multicastMode,
-          rateBytesPerSec: config.multicastRateBytesPerSec,
+          rateBytesPerSec: lesserLimit(config.multicastRateBytesPerSec, config.uploadRateBytesPerSec),
           datagramBytes: config.multicastDatagramBytes,
           port: config.multicastPort,
           ttl: config.multicastTtl,
@@ -400,4 +401,9 @@ class RunningAgent implements Agent {
   #log(room: Parameters<typeof roomLogger>[1]): Logger {
     return roomLogger(this.#options.log, room)
   }
+}
+
+/** The lower of two limits of which 0 is none. */
+function lesserLimit(a: number, b: number): number {
+  return a === 0 || b === 0 ? Math.max(a, b) : Math.min(a, b)
 }

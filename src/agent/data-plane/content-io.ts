@@ -34,6 +34,11 @@ export class ContentIo {
     this.#fail = fail
   }
 
+  /** Bytes on their way to the disk. */
+  get unwrittenBytes(): number {
+    return this.#unwrittenBytes
+  }
+
   // ---- in ----
 
   /** The author's own chunks; takes over one use of the payload, and settles with the write. */

@@ -1,6 +1,7 @@
 /**
  * Multicast of one content on this node: what it receives by it (`multicast-intake.ts`) and, where it plans the swarm, what it sends
  * (`multicast-origin.ts`), put together with the content's session.
+ * docs/specs/11-multicast-transfer.md.
  */
 import type { Bitfield } from '../../core/lib/bitfield.ts'
 import { encodeNeeds } from '../../core/multicast/needs.ts'
@@ -40,6 +41,8 @@ export interface ContentHost {
   handle(input: PeerInput): void
   have(): Bitfield
   isDone(): boolean
+  /** Bytes on their way to the disk. */
+  unwrittenBytes(): number
   /** This node's disk was searched for all chunks that are known. */
   isSearched(): boolean
   /** Other contents on this disk may have some of the chunks. */
@@ -53,8 +56,10 @@ export interface ContentHost {
 }
 
 /** How long a receiver waits, before it joins, for what its own disk gives, ms; and how often it looks. */
-const SEARCH_MS = 400
+const SEARCH_MS = 800
 const SEARCH_STEP_MS = 10
+/** Bytes on their way to the disk above which nothing is taken from a session. */
+const MAX_UNWRITTEN_BYTES = 64 * 1024 * 1024
 /** A manifest that has not grown for so long is as long as it is at present, ms. */
 const QUIET_MS = 60
 
@@ -127,6 +132,8 @@ export class ContentMulticast {
         host.handle({ type: 'manifest-grew' })
       },
       bring: (firstChunk, count, payload) => {
+        // A disk that is far behind: what is let go of comes by the swarm, which waits for it.
+        if (host.unwrittenBytes() > MAX_UNWRITTEN_BYTES) return
         this.#receivedBytes += payload.length
         host.handle({ type: 'brought', firstChunk, count, payload })
       },
@@ -183,11 +190,12 @@ export class ContentMulticast {
   /** An invitation is announced by the ticket; small contents do not wait for one. */
   expect(waitMs: number): void {
     const total = this.#totalBytes()
-    if (total === undefined || total >= this.#part.settings.minBytes) this.#intake.expect(waitMs)
+    const { minBytes, isReceiving } = this.#part.settings
+    if (isReceiving && (total === undefined || total >= minBytes)) this.#intake.expect(waitMs)
   }
 
   invited(invitation: Uint8Array): void {
-    this.#intake.invited(invitation)
+    if (this.#part.settings.isReceiving) this.#intake.invited(invitation)
   }
 
   candidatesChanged(): void {

@@ -313,6 +313,7 @@ export class DataNode {
       dial: (address) => this.#links.dial(address),
       offer: (link, session) => this.#offer(link, session),
       refill: (link) => this.#pump(link),
+      uploaded: (bytes) => this.#uploadLimit.take(bytes),
       peerDropped: (peer, swarmId, reason) => {
         this.#droppedPeers++
         this.#log('warn', `peer ${peer} was dropped: ${reason}`, { peer, content: swarmId, reason })

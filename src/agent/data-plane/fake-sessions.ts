@@ -28,7 +28,7 @@ export class FakeSender implements SenderHandle {
   }
 
   say(event: Numberless<SenderEvent>): void {
-    this.listener.event({ ...event, id: 0 } as SenderEvent)
+    this.listener.event({ ...event, id: 0 })
   }
 
   invited(names: readonly string[]): void {
@@ -59,7 +59,7 @@ export class FakeReceiver implements ReceiverHandle {
   }
 
   say(event: Numberless<ReceiverEvent>): void {
-    this.listener.event({ ...event, id: 0 } as ReceiverEvent)
+    this.listener.event({ ...event, id: 0 })
   }
 
   leave(): void {

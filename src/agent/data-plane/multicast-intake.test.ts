@@ -18,7 +18,7 @@ interface Bed {
   readonly told: string[]
   readonly content: { knownChunks: number; readonly have: Set<number>; isDone: boolean }
   /** The session that was joined last. */
-  receiver(): FakeReceiver
+  readonly receiver: () => FakeReceiver
 }
 
 function bed(keys: readonly Uint8Array[] = [KEY]): Bed {

@@ -8,6 +8,7 @@
  *
  * Chunks are verified by the peer machine, as those of a neighbour are: nothing here is believed. What is sent to whom is decided by the
  * origin (`multicast-origin.ts`), how datagrams come by the session's machine (core/multicast).
+ * docs/specs/11-multicast-transfer.md.
  */
 import { ContentAssembler, type AssemblerOutput } from '../../core/multicast/content-assembler.ts'
 import { decodeBlock } from '../../core/multicast/content-block.ts'

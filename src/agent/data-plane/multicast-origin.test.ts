@@ -36,7 +36,17 @@ class Bed {
 
   constructor(totalBytes: number | undefined = 10 * MIB) {
     this.origin = new MulticastOrigin({
-      settings: { isOn: true, minReceivers: 2, minBytes: MIB, mode: 'fair', rateBytesPerSec: 0, datagramBytes: 0, port: 7422, ttl: 1 },
+      settings: {
+        isOn: true,
+        isReceiving: true,
+        minReceivers: 2,
+        minBytes: MIB,
+        mode: 'fair',
+        rateBytesPerSec: 0,
+        datagramBytes: 0,
+        port: 7422,
+        ttl: 1,
+      },
       sessions: this.sessions,
       figures: this.figures,
       reached: () => this.reached,

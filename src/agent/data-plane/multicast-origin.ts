@@ -7,6 +7,7 @@
  * from those that multicast reaches. What a session carries counts as handed out, and as sent.
  *
  * How datagrams get there is the matter of the session's machine (core/multicast); what receivers do with a block that of `multicast-intake.ts`.
+ * docs/specs/11-multicast-transfer.md.
  */
 import { randomBytes } from 'node:crypto'
 import { pickGroup } from '../../core/multicast/addresses.ts'

@@ -37,6 +37,8 @@ export interface SessionHost {
   offer(link: Link, session: Session): void
   /** A read for a link is done: it may be filled again. */
   refill(link: Link): void
+  /** Bytes were sent by multicast: the upload rate holds for all together. */
+  uploaded(bytes: number): void
   peerDropped(name: string, swarmId: string, reason: string): void
   sessionEnded(session: Session): void
 }
@@ -394,6 +396,7 @@ export class Session {
       handle,
       have: () => peer.have,
       isDone: () => peer.isDone,
+      unwrittenBytes: () => this.#io.unwrittenBytes,
       canReuse: peer.options.canReuse,
       isSearched: () => !peer.options.canReuse || this.#searchedTo >= this.#view.knownChunks,
       candidates: () => this.tracker?.peers() ?? [],
@@ -407,7 +410,10 @@ export class Session {
         this.tracker?.handle({ type: 'covered', ids }, host.now())
         this.flush()
       },
-      sent: (bytes) => (this.sentBytes += bytes),
+      sent: (bytes) => {
+        this.sentBytes += bytes
+        host.uploaded(bytes)
+      },
       now: () => host.now(),
     })
   }

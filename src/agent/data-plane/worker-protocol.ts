@@ -39,6 +39,8 @@ export interface WorkerOptions {
 /** How contents are sent by multicast. */
 export interface MulticastSettings {
   readonly isOn: boolean
+  /** Whether invitations are followed: a session's rate is its sender's, which a limit of this node cannot hold. */
+  readonly isReceiving: boolean
   /** A session begins with so many receivers that multicast reaches and that lack much. */
   readonly minReceivers: number
   /** Contents of less go by the swarm alone. */

@@ -10,6 +10,10 @@ export interface Member {
   readonly joinedAt: number
   readonly firstBlock: number
   heardAt: number
+  /** When it heard the group last, by what it said itself: a port may pass what it sends, and nothing to it. */
+  hearsAt: number
+  /** When it was asked for a report that it has not answered yet; −Infinity before the first time. */
+  polledAt: number
   /** When it showed that it hears the group. */
   isReached: boolean
   /** Blocks before this are there, or given up. */
@@ -30,6 +34,7 @@ export class MemberTable {
   readonly #byName: Map<string, Member> = new Map()
   readonly #members: Map<number, Member> = new Map()
   #nextIndex = 0
+  #reached = 0
 
   constructor(maxMembers: number) {
     this.#maxMembers = maxMembers
@@ -42,6 +47,11 @@ export class MemberTable {
 
   get count(): number {
     return this.#members.size
+  }
+
+  /** Members that have shown that they hear the group. */
+  get reachedCount(): number {
+    return this.#reached
   }
 
   /** Who sends under that id, gone or not. */
@@ -67,6 +77,8 @@ export class MemberTable {
       joinedAt: now,
       firstBlock,
       heardAt: now,
+      hearsAt: now,
+      polledAt: -Infinity,
       isReached: false,
       firstMissing: firstBlock,
       isComplete: false,
@@ -81,8 +93,17 @@ export class MemberTable {
     return member
   }
 
+  /** True the first time. */
+  reach(member: Member): boolean {
+    if (member.isReached) return false
+    member.isReached = true
+    this.#reached++
+    return true
+  }
+
   remove(member: Member, reason: GoneReason): void {
     member.gone = reason
+    if (member.isReached) this.#reached--
     this.#members.delete(member.receiver)
     if (this.#byName.get(member.name) === member) this.#byName.delete(member.name)
   }

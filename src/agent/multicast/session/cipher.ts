@@ -7,7 +7,7 @@
  * sealed whole, 280 KB at a time, for AES-GCM in Node costs 13 to 37 µs per call (a gigabit has 85,000 packets a second).
  *
  * Whoever has the gossip key can make any packet here: what a member may not forge is the content, which is verified against its manifest.
- * Without a gossip key nothing is sealed; control packets have a checksum against chance. docs/specs/07-multicast.md, Security.
+ * Without a gossip key nothing is sealed; control packets have a checksum against chance. docs/specs/11-multicast-transfer.md §6.
  */
 import { createCipheriv, createDecipheriv, createHash, hkdfSync } from 'node:crypto'
 import { equalBytes } from '../../../core/lib/bytes.ts'

@@ -38,7 +38,9 @@ export class ReceiverDriver {
     this.#id = id
     this.#post = host.post
     this.#onEnd = host.onEnd
-    this.#control = parseAddress(settings.control, 0) ?? { host: settings.control, port: 0 }
+    const { host: address, port } = parseAddress(settings.control, 0) ?? { host: settings.control, port: 0 }
+    // The zone is the sender's: here it is the interface that is listened on.
+    this.#control = { host: address.replace(/%.*$/, ''), port }
   }
 
   /** Opens the sockets and joins. Rejects as `openGroupSocket` does. */

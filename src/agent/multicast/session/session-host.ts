@@ -62,7 +62,9 @@ export class SessionHost {
   }
 
   async #send(id: number, settings: SenderSettings): Promise<void> {
-    const via = listInterfaces().find(({ name, family }) => name === settings.interface && family === settings.family)
+    const addresses = listInterfaces().filter(({ name, family }) => name === settings.interface && family === settings.family)
+    // An address that is unique says by itself on which of its interfaces a receiver finds the sender.
+    const via = addresses.find(({ isLinkLocal }) => !isLinkLocal) ?? addresses[0]
     if (via === undefined) throw gone(settings.group, settings.interface)
     const { parameters, mode, rateBytesPerSec } = settings
     const now = performance.now()
@@ -106,7 +108,10 @@ function freshRandom(): Random {
   return new Random(randomBytes(16).toString('hex'))
 }
 
-/** The interface in whose subnet an address is; else the first one of its family that is no loopback. */
+/**
+ * The interface in whose subnet an address is; else the first one of its family that is no loopback. The zone of an address of one link is a
+ * name at the sender, and most often the same here.
+ */
 function interfaceTowards(control: string): NetworkInterface | undefined {
   const address = parseAddress(control, 0)?.host
   if (address === undefined) return undefined
