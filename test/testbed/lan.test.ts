@@ -15,6 +15,7 @@ import { until } from '../cluster.ts'
 const PROBE = path.join(import.meta.dirname, 'lan-probe.js')
 const COUNT = 100
 const POLL_MS = 40
+const QUIET_POLLS = 3
 
 type Heard = Extract<Answer, { count: number }>
 type Send = Partial<Omit<Extract<Order, { do: 'send' }>, 'do' | 'port'>> & { readonly to: string }
@@ -107,16 +108,18 @@ class Laboratory {
     return result
   }
 
-  /** Until nothing comes any more. */
+  /** Until nothing comes any more: for a while, since a busy machine may hold up a process for longer than one pause. */
   async settled(hosts: readonly number[], port: number): Promise<void> {
     const sum = async (): Promise<number> => {
       const heard = await Promise.all(hosts.map((host) => this.probes[host]!.heard(port)))
       return heard.reduce((total, { count }) => total + count, 0)
     }
-    for (let before = -1, now = await sum(); before !== now;) {
+    let before = await sum()
+    for (let quietPolls = 0; quietPolls < QUIET_POLLS;) {
       await pause()
+      const now = await sum()
+      quietPolls = now === before ? quietPolls + 1 : 0
       before = now
-      now = await sum()
     }
   }
 
@@ -233,7 +236,7 @@ test('what a link and a host do: MTU, loss, rate, interfaces that go and come, a
     lan.loss(1, { burst: 50, outOf: 500 })
     const bursts = await laboratory.heard({ to: group, count: 2000 }, both)
     assert.equal(bursts['h1']!.longestGap, 50)
-    assert.ok(bursts['h1']!.gaps === 4 || bursts['h1']!.gaps === 5, `${bursts['h1']!.gaps} gaps`)
+    assert.ok(bursts['h1']!.count >= 1780 && bursts['h1']!.count <= 1820, `${bursts['h1']!.count} of 2000 with 50 of 500 lost`)
     assert.equal(bursts['h2']!.count, 2000)
     lan.loss(1, undefined)
     assert.equal((await laboratory.heard({ to: group, count: 2000 }, both))['h1']!.count, 2000)
