@@ -167,8 +167,13 @@ test('who hears whom by multicast, and why not', async (t) => {
     inNamespace('h2', 'nft', 'delete table inet fault')
   })
 
-  await t.test('a switch that forgets who joined, as nobody asks', async () => {
+  await t.test('a switch that forgets who joined, as nobody asks; and an address without a network', async () => {
     bridge('mcast_querier', '1')
-    await names('the missing querier', h1, 'multicast-no-querier', /querier/)
+    inNamespace('h2', 'sh', '-c', 'ip addr del 10.77.1.2/16 dev eth0; ip addr add 10.77.1.2/32 dev eth0')
+    const again = cluster.agents.findLast(({ name }) => name === 'h2')!
+    await Promise.all([
+      names('the missing querier', h1, 'multicast-no-querier', /querier/),
+      names('the missing route', again, 'multicast-no-route', /ip route add/),
+    ])
   })
 })
