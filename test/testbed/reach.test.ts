@@ -25,8 +25,8 @@ const addressOf = (k: number): string => (k === 0 ? '10.77.0.1' : `10.77.1.${k}`
 
 /** What a host's doctor tells of multicast. */
 async function multicastOf(agent: Agent): Promise<MulticastReport> {
-  const { stdout, stderr } = await agent.cli('doctor', '--json')
-  assert.equal(stderr, '')
+  const { stdout, stderr, code, signal } = await agent.cli('doctor', '--json')
+  assert.ok(stdout !== '', `${agent.name}: exit ${code}, ${signal}, ${stderr}`)
   const { multicast } = JSON.parse(stdout) as DoctorReport
   assert.ok(multicast !== undefined, stdout)
   return multicast
