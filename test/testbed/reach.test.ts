@@ -25,8 +25,8 @@ const addressOf = (k: number): string => (k === 0 ? '10.77.0.1' : `10.77.1.${k}`
 
 /** What a host's doctor tells of multicast. */
 async function multicastOf(agent: Agent): Promise<MulticastReport> {
-  const { stdout, stderr } = await agent.cli('doctor', '--json')
-  assert.equal(stderr, '')
+  const { stdout, stderr, code, signal } = await agent.cli('doctor', '--json')
+  assert.ok(stdout !== '', `${agent.name}: exit ${code}, ${signal}, ${stderr}`)
   const { multicast } = JSON.parse(stdout) as DoctorReport
   assert.ok(multicast !== undefined, stdout)
   return multicast
@@ -145,8 +145,13 @@ test('who hears whom by multicast, and why not', async (t) => {
     inNamespace('h2', 'nft', 'delete table inet fault')
   })
 
-  await t.test('a switch that forgets who joined, as nobody asks', async () => {
+  await t.test('a switch that forgets who joined, as nobody asks; and an address without a network', async () => {
     bridge('mcast_querier', '1')
-    await names('the missing querier', h1, 'multicast-no-querier', /querier/)
+    inNamespace('h2', 'sh', '-c', 'ip addr del 10.77.1.2/16 dev eth0; ip addr add 10.77.1.2/32 dev eth0')
+    const again = cluster.agents.findLast(({ name }) => name === 'h2')!
+    await Promise.all([
+      names('the missing querier', h1, 'multicast-no-querier', /querier/),
+      names('the missing route', again, 'multicast-no-route', /ip route add/),
+    ])
   })
 })

@@ -142,8 +142,8 @@ function forgotten({ interface: via, revivals, livedMs }: LinkObservation): Caus
 }
 
 /** Others do not hear this node, or hear nothing at all. */
-function voiceless({ interface: via, peers, sinceMs, link, state }: LinkObservation): Cause | undefined {
-  if (!link.isSending || (state !== 'blocked' && sinceMs < SETTLED_MS)) return undefined
+function voiceless({ interface: via, peers, sinceMs, link, state, sendError }: LinkObservation): Cause | undefined {
+  if (!link.isSending || sendError !== undefined || (state !== 'blocked' && sinceMs < SETTLED_MS)) return undefined
   const telling = peers.filter(({ hearsBytes }) => hearsBytes !== undefined)
   const deaf = telling.filter(({ isDeaf }) => isDeaf)
   const missing = telling.filter(({ isDeaf, hearsBytes }) => !isDeaf && hearsBytes === 0)
