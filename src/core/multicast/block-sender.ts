@@ -9,6 +9,7 @@ import { assert } from '../lib/assert.ts'
 import { type BlockLayout, fillSymbols, layoutOf, maxPayloadBytes, maxSymbolBytes } from './block-layout.ts'
 import { DATA_HEADER_BYTES, TAGGED_FROM, writeDataHeader, writeTag } from './data-packet.ts'
 import { Pacer } from './pacer.ts'
+import { ParityAhead } from './parity-ahead.ts'
 import { SenderBlock } from './sender-block.ts'
 import type { SenderLimits, SenderOptions } from './session-machine-types.ts'
 import { sessionIdBytes } from './session-packets.ts'
@@ -57,7 +58,8 @@ export class BlockSender {
   readonly #limits: SenderLimits
   readonly #maxSymbols: number
   readonly #symbolBytes: number
-  readonly #windowBlocks: number
+  /** Blocks that can be repaired at a time, at the most. */
+  readonly windowBlocks: number
   readonly #slots: readonly Slot[]
   readonly #parity: Uint8Array
   readonly #pacer: Pacer
@@ -78,6 +80,13 @@ export class BlockSender {
   #begun = 0
   #firstBlock = 0
   #usualNeed = 0
+  /** How long requests of a block take to come, ms; 0 in small groups, which need no parity ahead of what was measured. */
+  requestsWithinMs = 0
+  /** In how many of the blocks nobody is to ask. */
+  unaskedShare = 0
+  readonly #ahead = new ParityAhead()
+  /** Blocks after their first run, until it is clear whether somebody asks. */
+  readonly #unsettled: SenderBlock[] = []
   /** How many packets of repairs may go before the next new block. */
   #repairShare = 0
   #stallCheckAt = Infinity
@@ -93,7 +102,7 @@ export class BlockSender {
     this.#symbolBytes = maxSymbolBytes(parameters)
     this.maxPayloadBytes = maxPayloadBytes(parameters, cipher)
     const blockBytes = parameters.blockSymbols * this.#symbolBytes
-    this.#windowBlocks = Math.max(4, Math.min(limits.windowBlocks, Math.floor(limits.windowBytes / blockBytes)))
+    this.windowBlocks = Math.max(4, Math.min(limits.windowBlocks, Math.floor(limits.windowBytes / blockBytes)))
     this.#slots = makeSlots(limits.datagramSlots, DATA_HEADER_BYTES + this.#symbolBytes, sessionIdBytes(parameters.sessionId))
     this.#parity = new Uint8Array(PARITY_BATCH * this.#symbolBytes)
     this.#pacer = new Pacer(limits.burstMs, limits.burstBytes, now)
@@ -210,6 +219,7 @@ export class BlockSender {
     run.at++
     if (run.at < run.indices.length) return
     run.block.activeAt = now
+    if (run.isFirst && this.requestsWithinMs > 0) this.#unsettled.push(run.block)
     this.#run = undefined
   }
 
@@ -223,9 +233,20 @@ export class BlockSender {
     this.#repairShare = Math.ceil(REPAIR_SHARE * this.#options.parameters.blockSymbols)
     this.#window.set(block.block, block)
     this.#begun++
-    const parity = Math.min(this.#maxSymbols - block.k, Math.round(block.k * this.#options.rate.proactiveShare))
-    block.usedSymbols = block.k + parity
+    this.#settleAhead(now)
+    const ahead = this.requestsWithinMs > 0 ? this.#ahead.symbols : 0
+    block.parityAhead = Math.min(this.#maxSymbols - block.k, Math.max(ahead, Math.round(block.k * this.#options.rate.proactiveShare)))
+    block.usedSymbols = block.k + block.parityAhead
     return this.#startRun(block, ascending(0, block.usedSymbols), true)
+  }
+
+  /** Blocks that nobody asked for in the time that it takes. */
+  #settleAhead(now: number): void {
+    const unsettled = this.#unsettled
+    while (unsettled.length > 0 && unsettled[0]!.activeAt + this.requestsWithinMs < now) {
+      const { repairs, requests } = unsettled.shift()!
+      if (repairs === 0 && requests.need === 0) this.#ahead.unasked(this.unaskedShare)
+    }
   }
 
   /**
@@ -262,6 +283,8 @@ export class BlockSender {
   /** At most so many of the symbols that answer the requests of a block, which are then over: who lacks more asks again. */
   #repairOf(block: SenderBlock, most: number): Uint8Array {
     const { need } = block.requests
+    // One that loses far more than others says nothing of what they need.
+    if (block.repairs === 0 && need <= block.k / 4) this.#ahead.asked(block.parityAhead + need, this.unaskedShare)
     if (block.repairs === 0) this.#usualNeed += (need - this.#usualNeed) * (need > this.#usualNeed ? RISE_SHARE : FALL_SHARE)
     const first = block.usedSymbols
     const unused = this.#maxSymbols - first
@@ -301,7 +324,7 @@ export class BlockSender {
 
   /** Whether the window has a place for another block, once what nobody needs has left it. */
   #makeRoom(now: number): boolean {
-    while (this.#window.size >= this.#windowBlocks) {
+    while (this.#window.size >= this.windowBlocks) {
       const oldest = this.#window.get(this.#firstBlock) as SenderBlock
       if (this.#stall.isNeeded(oldest, now)) {
         this.#stallCheckAt = now + STALL_CHECK_MS

@@ -13,6 +13,10 @@ const REPORT_WIRE_BYTES = 140
 /** Round trips beyond this are no measurement, ms. */
 const MAX_RTT_MS = 10_000
 
+/** The share of blocks that nobody is to ask for: while feedback is not too much, and when it is. */
+const FEW_UNASKED = 0.15
+const MANY_UNASKED = 0.7
+
 export class FeedbackSteering {
   readonly #limits: SenderLimits
   readonly #grtt: Grtt
@@ -56,6 +60,16 @@ export class FeedbackSteering {
   /** How long after the last request for a block in a large group nobody will ask for it any more, ms. */
   get quietMs(): number {
     return 4 * (this.backoffMs + this.grttMs + this.aggregateMs) + this.#limits.minStatusMs
+  }
+
+  /** How long requests for a block take to come, ms; 0 in a small group. */
+  get requestsWithinMs(): number {
+    return this.backoffMs === 0 ? 0 : 1.5 * (this.backoffMs + this.grttMs + this.aggregateMs)
+  }
+
+  /** In how many of the blocks nobody is to ask, by parity that goes ahead. */
+  get unaskedShare(): number {
+    return this.backoffMs < this.#limits.maxBackoffMs ? FEW_UNASKED : MANY_UNASKED
   }
 
   /** The session begins, with the members that there are. */

@@ -11,8 +11,6 @@ export { MulticastReceiver } from './multicast-receiver.ts'
 export { MulticastSender } from './multicast-sender.ts'
 export { DEFAULT_RECEIVER_LIMITS, DEFAULT_SENDER_LIMITS } from './session-machine-types.ts'
 export { MAX_APP_BYTES, MAX_NAME_BYTES } from './session-packets.ts'
-export { SessionRate, type RateStatus } from './rate-control.ts'
-export { DEFAULT_RATE_OPTIONS, type RateOptions } from './rate-options.ts'
 export {
   decodeBlock,
   MAX_BLOCK_BYTES,

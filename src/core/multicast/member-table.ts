@@ -10,6 +10,10 @@ export interface Member {
   readonly joinedAt: number
   readonly firstBlock: number
   heardAt: number
+  /** When it heard the group last, by what it said itself: a port may pass what it sends, and nothing to it. */
+  hearsAt: number
+  /** When it was asked for a report that it has not answered yet; −Infinity before the first time. */
+  polledAt: number
   /** When it showed that it hears the group. */
   isReached: boolean
   /** Blocks before this are there, or given up. */
@@ -73,6 +77,8 @@ export class MemberTable {
       joinedAt: now,
       firstBlock,
       heardAt: now,
+      hearsAt: now,
+      polledAt: -Infinity,
       isReached: false,
       firstMissing: firstBlock,
       isComplete: false,

@@ -353,7 +353,8 @@ export class MulticastReceiver {
   #lingerOn(packet: StatusPacket, now: number): void {
     if (packet.isOver) return this.#finish('complete')
     if (this.#lingers++ < MAX_LINGERS) this.#timers.linger = now + this.#limits.lingerMs
-    this.#reportSoon(now)
+    // In a large group nobody waits for it; drawn again with each status, it would come much sooner than it should.
+    if (this.#reportMs <= PROMPT_REPORT_MS) this.#reportSoon(now)
   }
 
   #finish(reason: ReceiverEnd): void {

@@ -102,7 +102,7 @@ export class MulticastSender {
     this.#members = new MemberTable(limits.maxReceivers)
     this.#steering = new FeedbackSteering(limits, now)
     this.#desk = new WelcomeDesk(limits, options.parameters.datagramBytes - options.cipher.controlOverheadBytes)
-    this.#stall = new StallWatch(limits, this.#members, this.#steering)
+    this.#stall = new StallWatch(limits, this.#members, this.#steering, options.rate)
     this.#blocks = new BlockSender(options, limits, this.#stall, now)
     this.#repairs = new RepairDesk(limits, this.#blocks, this.#steering)
     this.#gate = new FeedbackGate(limits.maxPacketsPerReceiver, limits.maxUnknownPackets, 2 * limits.maxReceivers, now)
@@ -262,6 +262,7 @@ export class MulticastSender {
     }
     if (position.firstMissing <= this.#blocks.takenBlocks) member.firstMissing = Math.max(member.firstMissing, position.firstMissing)
     if (position.echoUs === 0 && position.holdUs === 0) return
+    member.hearsAt = Math.max(member.hearsAt, now - position.holdUs / 1000)
     member.rttMs = this.#steering.sampleRtt(position.echoUs, position.holdUs, toUs(now), now) ?? member.rttMs
   }
 
@@ -329,7 +330,13 @@ export class MulticastSender {
 
   #statusDue(now: number): void {
     if (this.#phase === 'ending' && this.#blocks.isIdle && ++this.#quietEnds > this.#limits.endRepeats) return this.#finish('complete', now)
-    this.#sendStatus(now, this.#stall.isStalled)
+    this.#sendStatus(now, this.#stall.isStalled || this.#isBehind(now))
+  }
+
+  /** Whether a member is so far behind, by what it said last, that the window will soon wait for it. */
+  #isBehind(now: number): boolean {
+    const { firstBlock, sentBlocks, windowBlocks } = this.#blocks
+    return this.#phase === 'sending' && this.#stall.isBehind(firstBlock, sentBlocks, windowBlocks, now)
   }
 
   #sendStatus(now: number, isPoll: boolean = false): void {
@@ -342,7 +349,12 @@ export class MulticastSender {
       this.#statusPauseMs =
         this.#phase === 'ending' ? Math.min(endMs, 1.2 * this.#statusPauseMs) : Math.min(heartbeatMs, 2 * this.#statusPauseMs)
     }
-    this.#sendState(now, isPoll, false, false)
+    blocks.requestsWithinMs = this.#steering.requestsWithinMs
+    blocks.unaskedShare = this.#steering.unaskedShare
+    // Where nobody waits for each, nobody is asked.
+    const asksAll = isPoll && this.#members.count <= this.#limits.exactGroup
+    if (asksAll) this.#stall.polled(now)
+    this.#sendState(now, asksAll, false, false)
   }
 
   #sendState(now: number, isPoll: boolean, isOver: boolean, isStopped: boolean): void {

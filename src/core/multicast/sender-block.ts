@@ -24,6 +24,8 @@ export class SenderBlock {
   readonly requests: RepairRequests
   /** Symbols that have been sent or are about to: all indices below it. */
   usedSymbols = 0
+  /** Parity of the first run. */
+  parityAhead = 0
   /** Runs after the first one. */
   repairs = 0
   /** When the gathered requests are answered; Infinity while there are none. */

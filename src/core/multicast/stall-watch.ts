@@ -4,12 +4,19 @@
  * up for long: each receiver for `stallMs`, and beyond that for a small share of the time; then its block is given up, and comes to it another way.
  */
 import type { FeedbackSteering } from './feedback-steering.ts'
-import type { MemberTable } from './member-table.ts'
+import type { Member, MemberTable } from './member-table.ts'
 import type { SenderBlock } from './sender-block.ts'
 import type { SenderLimits } from './session-machine-types.ts'
+import type { RateControl } from './session-types.ts'
 
 /** The share of time for which a member may hold the session up in the long run. */
 const STALL_SHARE = 0.05
+
+/** Who has not answered for this long nobody waits for, ms: some polls and answers may have got lost. */
+const ANSWER_MS = 60
+
+/** Time between two polls while nothing waits, ms. */
+const POLL_EVERY_MS = 100
 
 export class StallWatch {
   /** Blocks that left the window while somebody lacked them. */
@@ -22,8 +29,11 @@ export class StallWatch {
   #since = Infinity
   #countedAt = Infinity
   #isToPoll = false
+  #polledAt = -Infinity
+  readonly #rate: RateControl
 
-  constructor(limits: SenderLimits, members: MemberTable, steering: FeedbackSteering) {
+  constructor(limits: SenderLimits, members: MemberTable, steering: FeedbackSteering, rate: RateControl) {
+    this.#rate = rate
     this.#limits = limits
     this.#members = members
     this.#steering = steering
@@ -36,7 +46,7 @@ export class StallWatch {
   /** Judges the oldest block of a full window; to be asked whenever a new block could begin but for that. */
   isNeeded(block: SenderBlock, now: number): boolean {
     this.#count(block.block, now)
-    const isNeeded = this.#members.count <= this.#limits.exactGroup ? this.#isLacked(block) : this.#isAskedFor(block, now)
+    const isNeeded = this.#members.count <= this.#limits.exactGroup ? this.#isLacked(block, now) : this.#isAskedFor(block, now)
     if (isNeeded && this.#since === Infinity) {
       this.#since = now
       this.#countedAt = now
@@ -58,6 +68,20 @@ export class StallWatch {
     return isToPoll
   }
 
+  /** All members are asked for a report. */
+  polled(now: number): void {
+    this.#polledAt = now
+    for (const member of this.#members.active.values()) if (member.hearsAt >= member.polledAt) member.polledAt = now
+  }
+
+  /** Whether a member is to be asked where it is before the window is full: it is behind by what it said last, which may be long ago. */
+  isBehind(firstBlock: number, sentBlocks: number, windowBlocks: number, now: number): boolean {
+    if (this.#members.count > this.#limits.exactGroup || now - this.#polledAt < POLL_EVERY_MS) return false
+    if (sentBlocks - firstBlock < windowBlocks / 2) return false
+    for (const { firstMissing } of this.#members.active.values()) if (firstMissing < (firstBlock + sentBlocks) / 2) return true
+    return false
+  }
+
   /** So much time has passed, stalled or not. */
   forgive(elapsedMs: number): void {
     for (const member of this.#members.active.values()) member.heldUpMs = Math.max(0, member.heldUpMs - STALL_SHARE * elapsedMs)
@@ -72,15 +96,20 @@ export class StallWatch {
     for (const member of this.#members.active.values()) if (member.firstMissing <= block) member.heldUpMs += elapsedMs
   }
 
-  #isLacked({ block }: SenderBlock): boolean {
+  #isLacked({ block }: SenderBlock, now: number): boolean {
     let isLacked = false
-    for (const { firstMissing, heldUpMs } of this.#members.active.values()) {
-      if (firstMissing > block) continue
-      if (heldUpMs < this.#limits.stallMs) return true
+    for (const member of this.#members.active.values()) {
+      if (member.firstMissing > block) continue
+      if (member.heldUpMs < this.#limits.stallMs && !this.#isDeaf(member, now)) return true
       isLacked = true
     }
     if (isLacked) this.givenUpBlocks++
     return false
+  }
+
+  /** Whether nobody waits for a member: it has not heard what it was asked, or is on its way out. */
+  #isDeaf({ hearsAt, polledAt, receiver }: Member, now: number): boolean {
+    return (hearsAt < polledAt && now - polledAt > ANSWER_MS) || this.#rate.isSlow(receiver)
   }
 
   #isAskedFor(block: SenderBlock, now: number): boolean {

@@ -127,6 +127,8 @@ export class MulticastWorld {
   joiningWireBytes = 0
   /** Of it, requests. */
   nackWireBytes = 0
+  /** What had been sent back, but for joining, when the first block was asked for. */
+  feedbackBeforeBytes = 0
   /** What had been sent back when the last receiver had all, but for joining. */
   feedbackUntilCompleteBytes = 0
   /** By who was told gone, and why. */
@@ -313,6 +315,7 @@ export class MulticastWorld {
     if (this.startedAt < 0) {
       this.startedAt = this.now
       this.joiningSentBytes = this.sentWireBytes
+      this.feedbackBeforeBytes = this.feedbackWireBytes - this.joiningWireBytes
     }
     const { blocks } = this.options
     for (let at = 0; at < count && this.given < blocks; at++) {
