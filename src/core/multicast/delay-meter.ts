@@ -1,7 +1,7 @@
 /**
  * The queue on the path: the one-way delay of packets above the least that was seen, by timestamps of two clocks that nobody has set. The least of some
  * packets that come one after the other counts, and the mean of those: a process that is woken late, or a burst that queues behind
- * itself, is no queue on the path (LEDBAT, RFC 6817 §2.4.2, filters likewise).
+ * itself, is no queue on the path (LEDBAT, RFC 6817, filters likewise).
  */
 
 /** Packets of which the least delay counts. */

@@ -18,7 +18,7 @@ function meanRequests(count: number, assumed: number, factor: number): number {
   return sum / 50
 }
 
-test('few of many ask, if they know how many they are (RFC 5401 §3.2.1)', () => {
+test('few of many ask, if they know how many they are (RFC 5401 §3.2.2)', () => {
   for (const [count, most] of [
     [10, 2],
     [100, 3],

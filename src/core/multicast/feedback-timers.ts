@@ -1,5 +1,5 @@
 /**
- * When a receiver asks, so that few do: RFC 5401's random back-off with a truncated exponential distribution. Most receivers draw a delay
+ * When a receiver asks, so that few do: RFC 5401's (§3.2.2) random back-off with a truncated exponential distribution. Most receivers draw a delay
  * near the longest, few an early one; the first to ask makes the others fall silent. docs/specs/07-multicast.md §7.
  *
  * With λ = ln(group size) + 1 the share of receivers whose delay is below t is F(t) = (e^(λt/T) − 1) / (e^λ − 1).

@@ -1,5 +1,5 @@
 /**
- * The group's round trip: the longest that any receiver has, as the timers of all depend on it. After RFC 5401 §3.7.2 (peak
+ * The group's round trip: the longest that any receiver has, as the timers of all depend on it. After RFC 5401 §3.7.1 (peak
  * tracking: up at once, down slowly), without NORM's and UFTP's floor of ten milliseconds, that would cost a LAN most of its time.
  *
  * A round trip is measured by the sender: a receiver returns the timestamp that it saw last, and for how long it held it.

@@ -34,6 +34,7 @@ export class MemberTable {
   readonly #byName: Map<string, Member> = new Map()
   readonly #members: Map<number, Member> = new Map()
   #nextIndex = 0
+  #reached = 0
 
   constructor(maxMembers: number) {
     this.#maxMembers = maxMembers
@@ -46,6 +47,11 @@ export class MemberTable {
 
   get count(): number {
     return this.#members.size
+  }
+
+  /** Members that have shown that they hear the group. */
+  get reachedCount(): number {
+    return this.#reached
   }
 
   /** Who sends under that id, gone or not. */
@@ -87,8 +93,17 @@ export class MemberTable {
     return member
   }
 
+  /** True the first time. */
+  reach(member: Member): boolean {
+    if (member.isReached) return false
+    member.isReached = true
+    this.#reached++
+    return true
+  }
+
   remove(member: Member, reason: GoneReason): void {
     member.gone = reason
+    if (member.isReached) this.#reached--
     this.#members.delete(member.receiver)
     if (this.#byName.get(member.name) === member) this.#byName.delete(member.name)
   }

@@ -10,10 +10,9 @@ import { isWireError } from '../wire/wire-error.ts'
 import { BlockReceiver } from './block-receiver.ts'
 import { DATA_TYPE, DataHeader, SESSION_ID_BYTES, isOfSession } from './data-packet.ts'
 import { DelayMeter } from './delay-meter.ts'
-import { drawBackoffMs } from './feedback-timers.ts'
 import { LossMeter } from './loss-meter.ts'
-import type { ReceivedBlock } from './received-block.ts'
 import { ReplayWindow } from './replay-window.ts'
+import { RequestPlan } from './request-plan.ts'
 import {
   DEFAULT_RECEIVER_LIMITS,
   type ReceiverEnd,
@@ -26,9 +25,7 @@ import {
 import {
   type ControlPacket,
   MAX_APP_BYTES,
-  MAX_NACKED,
   MAX_NAME_BYTES,
-  type NackedBlock,
   type Position,
   REFUSED,
   type StatusPacket,
@@ -38,8 +35,6 @@ import {
   openControl,
   sessionIdBytes,
 } from './session-packets.ts'
-import { trimSet } from './symbol-set.ts'
-import { TokenBucket } from './token-bucket.ts'
 
 /** Groups whose reports are thinner than this, ms, are large: nobody waits for a report in them. */
 const PROMPT_REPORT_MS = 1000
@@ -48,15 +43,6 @@ const PROMPT_REPORT_MS = 1000
 const PROMPT_GROUP = 64
 const PROMPT_LOSS = 0.1
 const PROMPT_MS = 20
-
-/** Symbols of a block beyond which parity is likely used up, so that a request says what is there: index bytes end at 256. */
-const MAX_SYMBOLS = 256
-
-/** Requests of one block after which it is said what is there, whatever the indices tell: the highest one may have got lost. */
-const PLAIN_REQUESTS = 2
-
-/** The part of the longest back-off by which each symbol less defers a request. */
-const DEFER_SHARE = 1 / 6
 
 /** Invitations up to which joins are not spread. */
 const UNSPREAD_JOINS = 8
@@ -86,14 +72,13 @@ export class MulticastReceiver {
   readonly #loss = new LossMeter()
   readonly #delay = new DelayMeter()
   readonly #replay = new ReplayWindow()
-  readonly #nackBucket: TokenBucket
+  readonly #requests: RequestPlan
   readonly #header = new DataHeader()
   readonly #timers: ReceiverTimers
   readonly #counters = {
     lostPackets: 0,
     overrunPackets: 0,
     nacks: 0,
-    suppressedNacks: 0,
     reports: 0,
     feedbackBytes: 0,
     foreignPackets: 0,
@@ -111,17 +96,10 @@ export class MulticastReceiver {
   #end = Infinity
   #lingers = 0
   /** What the sender said last. */
-  #grttMs = 5
-  #backoffMs = 0
-  #aggregateMs = 0.3
   #reportMs = 100
-  #groupSize = 1
-  #usualNeed = 0
   #echoUs = 0
   #echoAt = -Infinity
   #hasEcho = false
-  /** The delay that was drawn for the next request, ms. */
-  #drawnMs = -1
   #reportedAt: number
   #reportedBytes = 0
   #overrun = 0
@@ -135,8 +113,8 @@ export class MulticastReceiver {
     this.#sessionId = sessionIdBytes(options.parameters.sessionId)
     this.#senderId = 1 + this.#random.below(0xffff) * 2 ** 32 + this.#random.uint32()
     this.#blocks = new BlockReceiver(options, this.#limits, this.#loss, (output) => this.#outputs.push(output))
-    const { maxNacksPerSec, joinSpreadMs, joinRetryMs, unreachedMs } = this.#limits
-    this.#nackBucket = new TokenBucket(maxNacksPerSec, Math.max(1, maxNacksPerSec / 10), now)
+    this.#requests = new RequestPlan(this.#limits, this.#random, this.#blocks, this.#loss, now)
+    const { joinSpreadMs, joinRetryMs, unreachedMs } = this.#limits
     const invited = options.invited ?? 1
     const spreadMs = invited <= UNSPREAD_JOINS ? 0 : this.#random.float() * invited * joinSpreadMs
     this.#joinPauseMs = joinRetryMs
@@ -191,6 +169,7 @@ export class MulticastReceiver {
       ...this.#counters,
       phase: this.#phase,
       openBlocks: this.#blocks.open.size,
+      suppressedNacks: this.#requests.suppressed,
       lostPackets: this.#counters.lostPackets + Math.max(0, this.#loss.lostPackets),
       queueMs: this.#delay.queueMs,
       malformedPackets: blocks.malformedPackets + this.#counters.malformedPackets,
@@ -249,7 +228,7 @@ export class MulticastReceiver {
 
   #takeWelcome(packet: WelcomePacket, now: number): void {
     this.#echo(packet.timestampUs, now)
-    this.#groupSize = packet.groupSize
+    this.#requests.setGroupSize(packet.groupSize)
     this.#reportMs = packet.reportMs
     if (this.#receiver !== REFUSED) return
     const entry = packet.members.find(({ senderId }) => senderId === this.#senderId)
@@ -271,12 +250,8 @@ export class MulticastReceiver {
 
   #takeStatus(packet: StatusPacket, now: number): void {
     this.#echo(packet.timestampUs, now)
-    this.#grttMs = packet.grttUs / 1000
-    this.#backoffMs = packet.backoffUs / 1000
-    this.#aggregateMs = packet.aggregateUs / 1000
+    this.#requests.takeStatus(packet)
     this.#reportMs = packet.reportMs
-    this.#groupSize = packet.groupSize
-    this.#usualNeed = packet.usualNeed
     if (this.#phase === 'complete') return this.#lingerOn(packet, now)
     this.#loss.reach(packet.sequence, now)
     if (this.#receiver !== REFUSED && !this.#blocks.learn(packet.firstBlock, packet.nextBlock)) return this.#finish('silent')
@@ -289,103 +264,38 @@ export class MulticastReceiver {
       return packet.isStopped || this.#end === Infinity ? this.#finish('stopped') : this.#finish('complete')
     }
     this.#blocks.check(now)
-    for (const { block, symbols } of packet.repairs) this.#suppress(this.#blocks.open.get(block), symbols, now)
+    this.#requests.suppress(packet, now)
     if (packet.isPoll) this.#reportSoon(now)
     this.#planNack(now)
     this.#considerEnd(now)
   }
 
-  /** What is repaired for others anyway need not be asked for. */
-  #suppress(block: ReceivedBlock | undefined, symbols: number, now: number): void {
-    if (block === undefined || block.missing > symbols) return
-    const until = now + this.#holdoffMs()
-    if (block.lackingSince !== Infinity && block.holdUntil <= now) {
-      this.#counters.suppressedNacks++
-      // The next request is drawn anew: with the old draws kept, the early ones would be used up, and the rest come all at once.
-      this.#drawnMs = -1
-    }
-    block.holdUntil = Math.max(block.holdUntil, until)
-  }
-
-  /** How long an answer may take: to the sender and back, while it gathers, and until the runs before it are over. */
-  #holdoffMs(): number {
-    const ms = 1.5 * this.#grttMs + this.#aggregateMs + 1.5 * this.#blocks.runMs + this.#reorderMs()
-    return Math.min(this.#limits.maxHoldoffMs, ms)
-  }
-
-  #reorderMs(): number {
-    return Math.min(this.#limits.maxReorderMs, Math.max(this.#limits.minReorderMs, 1.5 * this.#loss.lateMs))
-  }
-
-  /** When the first of the blocks that lack something may be asked for, after the drawn delay. */
   #planNack(now: number): void {
-    this.#timers.nack = Infinity
-    if (this.#receiver === REFUSED) return
-    const reorderMs = this.#reorderMs()
-    let earliest = Infinity
-    for (const block of this.#blocks.open.values()) {
-      const at = Math.max(block.lackingSince + reorderMs, block.holdUntil)
-      if (at < Infinity) earliest = Math.min(earliest, at + this.#deferMs(block))
-    }
-    if (earliest === Infinity) return
-    if (this.#drawnMs < 0) this.#drawnMs = drawBackoffMs(this.#random, this.#backoffMs, this.#groupSize)
-    const drawnMs = Math.min(this.#drawnMs, this.#backoffMs)
-    this.#timers.nack = Math.max(earliest + drawnMs, this.#nackBucket.nextAt(now))
-  }
-
-  /**
-   * In a group that backs off: who lacks less than is usually asked for waits longer, by a part of the back-off for each symbol, since the
-   * answer to who lacks the most serves all.
-   */
-  #deferMs(block: ReceivedBlock): number {
-    // What an answer has left over is less than usual for everybody.
-    if (this.#backoffMs === 0 || block.runs > 1) return 0
-    return Math.min(1, Math.max(0, this.#usualNeed - block.missing) * DEFER_SHARE) * this.#backoffMs
+    this.#timers.nack = this.#receiver === REFUSED ? Infinity : this.#requests.nextAt(now)
   }
 
   #nack(now: number): void {
-    if (this.#nackBucket.nextAt(now) > now) return this.#planNack(now)
-    const reorderMs = this.#reorderMs()
-    const limit = Math.min(this.#limits.maxNackBlocks, MAX_NACKED)
-    const firstMissing = this.#blocks.firstMissing
-    const blocks: NackedBlock[] = []
-    let freeBytes = this.#options.parameters.datagramBytes - this.#options.cipher.controlOverheadBytes - 48
-    for (const block of this.#blocks.open.values()) {
-      if (Math.max(block.lackingSince + reorderMs, block.holdUntil) > now) continue
-      const held = this.#heldOf(block)
-      // A gap, the count and the length beside the bytes.
-      freeBytes -= 8 + held.length
-      if (blocks.length === limit || freeBytes < 0) break
-      blocks.push({ block: block.block, missing: block.missing, held })
-      block.requests++
-      block.holdUntil = now + this.#holdoffMs()
-    }
-    if (blocks.length > 0) {
-      this.#nackBucket.take(now)
-      const backoff = this.#backoffMs > 0 ? Math.round((255 * Math.min(this.#drawnMs, this.#backoffMs)) / this.#backoffMs) : 0
+    const { parameters, cipher } = this.#options
+    const position = this.#position(now)
+    const planned = this.#requests.take(parameters.datagramBytes - cipher.controlOverheadBytes, now)
+    if (planned !== undefined) {
       this.#counters.nacks++
-      this.#send({ type: 'nack', ...this.#position(now), firstMissing, backoff, blocks })
-      this.#drawnMs = -1
+      this.#send({ type: 'nack', ...position, ...planned })
     }
     this.#planNack(now)
   }
 
-  /** Which symbols are there, if that may matter: new ones serve whatever is missing, as long as there are any. */
-  #heldOf(block: ReceivedBlock): Uint8Array {
-    const isPlain = block.requests < PLAIN_REQUESTS && block.missing < MAX_SYMBOLS - 1 - block.highestIndex
-    return isPlain ? new Uint8Array(0) : trimSet(block.held)
-  }
-
   /** At once in a small group, else spread so that not all answer together. */
   #reportSoon(now: number): void {
-    if (this.#backoffMs === 0) return this.#report(now)
-    const spreadMs = this.#reportMs <= PROMPT_REPORT_MS ? this.#backoffMs : this.#reportMs
+    const { backoffMs } = this.#requests
+    if (backoffMs === 0) return this.#report(now)
+    const spreadMs = this.#reportMs <= PROMPT_REPORT_MS ? backoffMs : this.#reportMs
     this.#timers.report = Math.min(this.#timers.report, now + this.#random.float() * spreadMs)
   }
 
   /** Who loses much says so soon, in a group where that is no flood: the rate, and whether the others wait for it, depend on it. */
   #considerReport(now: number): void {
-    if (this.#groupSize > PROMPT_GROUP || now - this.#reportedAt < PROMPT_MS) return
+    if (this.#requests.groupSize > PROMPT_GROUP || now - this.#reportedAt < PROMPT_MS) return
     const { receivedPackets, lostPackets } = this.#loss
     if (lostPackets > PROMPT_LOSS * (receivedPackets + lostPackets)) this.#report(now)
   }

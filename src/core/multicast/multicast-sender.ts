@@ -8,10 +8,11 @@
 import { assert } from '../lib/assert.ts'
 import { isWireError } from '../wire/wire-error.ts'
 import { BlockSender } from './block-sender.ts'
-import { isOfSession, unwrapU32 } from './data-packet.ts'
+import { isOfSession } from './data-packet.ts'
 import { FeedbackGate } from './feedback-gate.ts'
 import { FeedbackSteering } from './feedback-steering.ts'
 import { type Member, MemberTable } from './member-table.ts'
+import { RepairDesk } from './repair-desk.ts'
 import {
   DEFAULT_SENDER_LIMITS,
   type GoneReason,
@@ -23,11 +24,9 @@ import {
   type SenderStatus,
 } from './session-machine-types.ts'
 import {
-  type AnnouncedRepair,
   type ControlPacket,
   type ExpelReason,
   type JoinPacket,
-  MAX_ANNOUNCED,
   type NackPacket,
   type Position,
   type ReportPacket,
@@ -54,8 +53,6 @@ interface SenderTimers {
   /** The end of waiting for those who were invited. */
   start: number
   status: number
-  /** Repairs are announced. */
-  announce: number
   /** Members are looked through. */
   sweep: number
 }
@@ -69,6 +66,7 @@ export class MulticastSender {
   readonly #steering: FeedbackSteering
   readonly #desk: WelcomeDesk
   readonly #stall: StallWatch
+  readonly #repairs: RepairDesk
   readonly #gate: FeedbackGate
   readonly #timers: SenderTimers
   readonly #counters = {
@@ -95,8 +93,6 @@ export class MulticastSender {
   #statusPauseMs: number
   #quietEnds = 0
   #hasCompleted = false
-  #hasAnnouncement = false
-  #announcedAt = -Infinity
 
   constructor(options: SenderOptions, now: number) {
     this.#options = options
@@ -108,12 +104,12 @@ export class MulticastSender {
     this.#desk = new WelcomeDesk(limits, options.parameters.datagramBytes - options.cipher.controlOverheadBytes)
     this.#stall = new StallWatch(limits, this.#members, this.#steering, options.rate)
     this.#blocks = new BlockSender(options, limits, this.#stall, now)
+    this.#repairs = new RepairDesk(limits, this.#blocks, this.#steering)
     this.#gate = new FeedbackGate(limits.maxPacketsPerReceiver, limits.maxUnknownPackets, 2 * limits.maxReceivers, now)
     this.#statusPauseMs = limits.minStatusMs
     this.#timers = {
       start: now + limits.startTimeoutMs,
       status: now + limits.heartbeatMs,
-      announce: Infinity,
       sweep: now + SWEEP_MS,
     }
   }
@@ -153,15 +149,15 @@ export class MulticastSender {
     if (now >= timers.sweep) this.#sweep(now)
     this.#expelSlow(now)
     if (this.#isOver()) return
-    if (now >= timers.announce) this.#announce(now)
+    if (now >= this.#repairs.announceAt) this.#sendStatus(now)
     if (now >= timers.status) this.#statusDue(now)
   }
 
   nextDeadline(): number {
     if (this.#phase === 'over') return Infinity
-    const { start, status, announce, sweep } = this.#timers
+    const { start, status, sweep } = this.#timers
     const sendAt = this.#phase === 'joining' ? Infinity : this.#blocks.nextDeadline()
-    return Math.min(start, this.#desk.dueAt, status, announce, sweep, sendAt, this.#options.rate.nextDeadline())
+    return Math.min(start, this.#desk.dueAt, status, this.#repairs.announceAt, sweep, sendAt, this.#options.rate.nextDeadline())
   }
 
   drain(): SenderOutput[] {
@@ -260,8 +256,7 @@ export class MulticastSender {
 
   /** What every feedback says of its receiver. */
   #takePosition(member: Member, position: Position, now: number): void {
-    if (!member.isReached) {
-      member.isReached = true
+    if (this.#members.reach(member)) {
       this.#outputs.push({ type: 'reached', name: member.name, receiver: member.receiver })
       this.#considerStart(now)
     }
@@ -286,58 +281,15 @@ export class MulticastSender {
   #takeNack(member: Member, packet: NackPacket, now: number): void {
     this.#counters.nacks++
     if (this.#options.rate.isSlow(member.receiver)) return
-    const blocks = this.#blocks
-    const sequence = unwrapU32(packet.sequence, blocks.sequence)
-    let isFirst = false
-    for (const { block, missing, held } of packet.blocks) {
-      const asked = blocks.blockOf(block)
-      if (asked === undefined || asked.repairs >= this.#limits.maxRepairs || asked.usedSymbols === 0) continue
-      const need = Math.min(missing, asked.k) - asked.underWay(sequence, held)
-      if (need <= 0) continue
-      isFirst ||= asked.requests.need === 0
-      asked.activeAt = now
-      asked.requests.add(member.receiver, need, held)
-      blocks.ask(asked, now + this.#steering.aggregateMs)
-      this.#quietEnds = 0
-      if (asked.requests.need > asked.announced) this.#hasAnnouncement = true
-    }
-    if (isFirst) this.#steering.sampleFirst(packet.backoff)
-    if (this.#hasAnnouncement && this.#steering.backoffMs > 0)
-      this.#timers.announce = Math.min(this.#timers.announce, Math.max(now, this.#announcedAt + this.#steering.grttMs / 4))
-  }
-
-  /** Tells the group what will be repaired, so that those who lack no more than that keep silent. */
-  #announce(now: number): void {
-    this.#timers.announce = Infinity
-    if (!this.#hasAnnouncement) return
-    this.#hasAnnouncement = false
-    this.#announcedAt = now
-    this.#sendStatus(now)
-  }
-
-  #announcements(): AnnouncedRepair[] {
-    const repairs: AnnouncedRepair[] = []
-    if (this.#steering.backoffMs === 0) return repairs
-    for (const block of this.#blocks.asked) {
-      if (repairs.length === MAX_ANNOUNCED) break
-      block.announced = block.requests.need
-      repairs.push({ block: block.block, symbols: block.announced })
-    }
-    return repairs.sort((a, b) => a.block - b.block)
+    if (this.#repairs.take(packet, now)) this.#quietEnds = 0
   }
 
   #considerStart(now: number): void {
     if (this.#phase !== 'joining') return
-    const { count, active } = this.#members
-    const isTimeUp = now >= this.#timers.start
-    if (!isTimeUp) {
-      if (this.#invited.size === 0 || count < this.#invited.size) return
-      let reached = 0
-      for (const member of active.values()) if (member.isReached && this.#invited.has(member.name)) reached++
-      if (reached < this.#invited.size) return
-    }
+    const isComplete = this.#invited.size > 0 && this.#members.reachedCount >= this.#invited.size
+    if (!isComplete && now < this.#timers.start) return
     this.#timers.start = Infinity
-    if (count === 0) return this.#finish('nobody', now)
+    if (this.#members.count === 0) return this.#finish('nobody', now)
     this.#phase = 'sending'
     this.#steering.begin()
     // How long to back off in a group of this size must be known before the first packet is lost.
@@ -425,7 +377,7 @@ export class MulticastSender {
         reportMs,
         groupSize,
         usualNeed: Math.min(255, Math.round(blocks.usualNeed)),
-        repairs: isOver ? [] : this.#announcements(),
+        repairs: isOver ? [] : this.#repairs.announce(now),
       },
       now,
     )
