@@ -130,6 +130,7 @@ export class GossipNode {
     const address = ipBytes(advertise)
     assert(address !== undefined, 'an address to advertise')
     const snapshot = this.#snapshot?.read() ?? []
+    const generation = this.#generation()
     this.#machine = new GossipMachine(
       {
         node: name,
@@ -138,7 +139,7 @@ export class GossipNode {
         versions: VERSIONS,
         profile: profileOf(profile),
         random: new Random(randomBytes(16).toString('hex')),
-        generation: this.#generation(),
+        generation,
         wallClockMs: Date.now(),
         messageBytes: (message) => this.#sockets.messageBytes(message),
         packetBytes: this.#sockets.packetRoom,
@@ -152,16 +153,17 @@ export class GossipNode {
     const rejoin = this.#machine.serf.rejoinEndpoints().map((endpoint) => textOf(endpoint))
     this.#post({ type: 'ready', port, self: this.#member(this.#machine.serf.self()), rejoin })
     this.#settle()
-    this.#startReach()
+    this.#startReach(generation)
   }
 
-  #startReach(): void {
+  #startReach(run: number): void {
     const { multicast, name, label, bind } = this.#options
     if (multicast === undefined) return
     this.#reach = new ReachService({
       ...multicast,
       name,
       cluster: label,
+      run,
       bind,
       keyring: this.#keyring,
       members: () =>
