@@ -39,25 +39,36 @@ function run(command: string, ...args: string[]): void {
 const testbed = (...args: string[]): void => run(TESTBED, '--prefix', PREFIX, ...args)
 const launcherOf = (k: number): string[] => ['nsenter', `--net=/run/netns/tb-${PREFIX}-h${k}`]
 
-/** Runs a script on a host; its API is on that host's loopback. Gives what it prints. */
-async function onHost(k: number, script: string): Promise<string> {
-  const [command = '', ...args] = [...launcherOf(k), process.execPath, '--input-type=module', '-e', script]
+/** Runs a program on a host; gives what it prints. */
+async function onHost(k: number, ...program: string[]): Promise<string> {
+  const [command = '', ...args] = [...launcherOf(k), ...program]
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] })
   const [printed, [code]] = await Promise.all([text(child.stdout), once(child, 'close') as Promise<[number]>])
-  assert.equal(code, 0, script)
+  assert.equal(code, 0, args.join(' '))
   return printed
 }
 
+/** The API of an agent is on its host's loopback; a shell asks it, since another Node for each question takes as long as all the rest. */
 async function countsOf(agent: Agent, k: number): Promise<Counts> {
-  const printed = await onHost(k, `process.stdout.write(await (await fetch('http://${agent.http}/metrics')).text())`)
+  const [host, port] = agent.http.split(':')
+  const ask = `exec 3<>/dev/tcp/${host}/${port}; printf 'GET /metrics HTTP/1.0\\r\\nHost: ${agent.http}\\r\\n\\r\\n' >&3; cat <&3`
+  const printed = await onHost(k, 'bash', '-c', ask)
   const lines = new Map(printed.split('\n').map((line) => line.split(' ') as [string, string]))
-  const entries = Object.entries(METRICS).map(([key, name]) => [key, Number(lines.get(name))])
-  return Object.fromEntries(entries) as unknown as Counts
+  const value = (name: keyof Counts): number => Number(lines.get(METRICS[name]))
+  return {
+    reached: value('reached'),
+    multicastsSent: value('multicastsSent'),
+    multicastsReceived: value('multicastsReceived'),
+    payloadsSent: value('payloadsSent'),
+  }
 }
 
 async function sendEvents(agent: Agent, k: number, name: string): Promise<void> {
   await onHost(
     k,
+    process.execPath,
+    '--input-type=module',
+    '-e',
     `for (let i = 0; i < ${EVENTS}; i++) {
       const body = JSON.stringify({ name: '${name}', text: String(i) })
       const { status } = await fetch('http://${agent.http}/v1/events', { method: 'POST', headers: { 'content-type': 'application/json' }, body })
@@ -84,42 +95,43 @@ test('events ride multicast where it reaches, and the tree brings them to who is
   const agents = [first, ...(await Promise.all(Array.from({ length: HOSTS - 1 }, (_, k) => start(k + 1, [first]))))]
   const counts = (): Promise<Counts[]> => Promise.all(agents.map((agent, k) => countsOf(agent, k)))
 
-  let reached: number[] = []
-  await until('all know whom they reach', async () => {
-    reached = (await counts()).map((one) => one.reached)
+  const monitors = agents.map((agent) => agent.startCli('monitor', '--filter', 'user', '--json'))
+  t.after(async () => {
+    for (const monitor of monitors) monitor.kill('SIGTERM')
+    await Promise.all(monitors.map((monitor) => monitor.result))
+  })
+  await until('all monitors follow', () => monitors.every((monitor) => monitor.printed().includes('"started"')))
+  for (const [k, agent] of agents.entries()) {
     // All but itself and the deaf one; that one reaches all others.
-    return reached.every((members, k) => members === (k === DEAF ? HOSTS - 1 : HOSTS - 2))
-  }).catch((error: unknown) => assert.fail(`${String(error)}: ${reached.join(' ')}`))
+    const most = k === DEAF ? HOSTS - 1 : HOSTS - 2
+    let reached = 0
+    await until(`h${k} knows whom it reaches`, async () => (reached = (await countsOf(agent, k)).reached) === most).catch(
+      (error: unknown) => assert.fail(`${String(error)}: ${reached} of ${most}`),
+    )
+  }
 
   /** Sends events from a host and waits until all have each of them; what each agent sent and got for them. */
   const measure = async (origin: number, name: string): Promise<Counts[]> => {
-    const monitors = agents.map((agent) => agent.startCli('monitor', '--filter', `user:${name}`, '--json'))
     const heardBy = (k: number): string[] =>
       monitors[k]!.printed()
         .split('\n')
         .slice(0, -1)
-        .map((line) => JSON.parse(line) as { event: string; text?: string })
-        .flatMap((line) => (line.event === 'user' ? [line.text ?? ''] : []))
-    try {
-      await until('all monitors follow', () => monitors.every((monitor) => monitor.printed().includes('"started"')))
-      const before = await counts()
-      await sendEvents(agents[origin]!, origin, name)
-      await until('all have heard all', () => agents.every((_, k) => new Set(heardBy(k)).size >= EVENTS))
-      const after = await counts()
-      for (const k of agents.keys()) {
-        const heard = heardBy(k)
-        assert.deepEqual([heard.length, new Set(heard).size], [EVENTS, EVENTS], `h${k} heard each once`)
-      }
-      return after.map((one, k) => ({
-        reached: one.reached,
-        multicastsSent: one.multicastsSent - before[k]!.multicastsSent,
-        multicastsReceived: one.multicastsReceived - before[k]!.multicastsReceived,
-        payloadsSent: one.payloadsSent - before[k]!.payloadsSent,
-      }))
-    } finally {
-      for (const monitor of monitors) monitor.kill('SIGTERM')
-      await Promise.all(monitors.map((monitor) => monitor.result))
+        .map((line) => JSON.parse(line) as { event: string; name?: string; text?: string })
+        .flatMap((line) => (line.event === 'user' && line.name === name ? [line.text ?? ''] : []))
+    const before = await counts()
+    await sendEvents(agents[origin]!, origin, name)
+    await until('all have heard all', () => agents.every((_, k) => new Set(heardBy(k)).size >= EVENTS))
+    const after = await counts()
+    for (const k of agents.keys()) {
+      const heard = heardBy(k)
+      assert.deepEqual([heard.length, new Set(heard).size], [EVENTS, EVENTS], `h${k} heard each once`)
     }
+    return after.map((one, k) => ({
+      reached: one.reached,
+      multicastsSent: one.multicastsSent - before[k]!.multicastsSent,
+      multicastsReceived: one.multicastsReceived - before[k]!.multicastsReceived,
+      payloadsSent: one.payloadsSent - before[k]!.payloadsSent,
+    }))
   }
   const sentByAll = (all: readonly Counts[]): number => all.reduce((sum, { payloadsSent }) => sum + payloadsSent, 0)
 

@@ -127,6 +127,7 @@ export class GossipNode {
     const address = ipBytes(advertise)
     assert(address !== undefined, 'an address to advertise')
     const snapshot = this.#snapshot?.read() ?? []
+    const generation = this.#generation()
     const machine = new GossipMachine(
       {
         node: name,
@@ -135,7 +136,7 @@ export class GossipNode {
         versions: VERSIONS,
         profile: profileOf(profile),
         random: new Random(randomBytes(16).toString('hex')),
-        generation: this.#generation(),
+        generation,
         wallClockMs: Date.now(),
         messageBytes: (message) => this.#sockets.messageBytes(message),
         packetBytes: this.#sockets.packetRoom,
@@ -159,16 +160,17 @@ export class GossipNode {
       join: (endpoint) => this.#joins.joinEndpoint(endpoint),
       log: (level, message, fields) => this.#log(level, message, fields),
     })
-    this.#startReach(cluster)
+    this.#startReach(cluster, generation)
   }
 
-  #startReach(cluster: string): void {
+  #startReach(cluster: string, run: number): void {
     const { multicast, name, bind } = this.#options
     if (multicast === undefined) return
     this.#reach = new ReachService({
       ...multicast,
       name,
       cluster,
+      run,
       bind,
       keyring: this.#keyring,
       members: () =>

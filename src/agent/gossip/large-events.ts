@@ -1,7 +1,7 @@
 /**
  * Events whose payload is longer than an event may be: the payload goes as a content, by the swarm, and the event only names it.
  *
- * Who sends one shares its payload and sends an event under a name of Polycast's own (docs/specs/06-broadcast.md §11). Who gets that fetches
+ * Who sends one shares its payload and sends an event under a name of Polycast's own (docs/specs/06-broadcast.md §12). Who gets that fetches
  * the payload and only then tells of the event, with its own name, as if it had come whole: each once, in the order in which they are
  * ready. One that cannot be fetched is told of as lost. Where a report is wanted, each receiver tells the sender when it has the payload.
  *

@@ -1,6 +1,7 @@
 /**
  * The trees that carry events, alone, for more nodes than fit into one process whole: each node is a `BroadcastMachine` that is told of all
- * others at the start, as membership would tell it, and sends over the same links as whole nodes do. Between sending and coming lies nothing
+ * others at the start, as membership would tell it, and sends over the same links as whole nodes do. Some worlds carry multicast: a datagram
+ * of one comes to each that hears it, or gets lost, for itself; who hears it all know from a moment on, as reachability would tell them. Between sending and coming lies nothing
  * but the link: what membership and Serf's layer take of a processor's time counts for nothing here as there.
  */
 import { BroadcastMachine } from '../../core/gossip/broadcast/broadcast-machine.ts'
@@ -19,6 +20,7 @@ interface Host {
 type Task =
   | { readonly type: 'wake'; readonly host: Host }
   | { readonly type: 'bytes'; readonly host: Host; readonly from: string; readonly bytes: Uint8Array }
+  | { readonly type: 'multicast'; readonly host: Host; readonly bytes: Uint8Array }
   | { readonly type: 'task'; readonly run: (now: number) => void }
 
 /** An event, and when each host had it, ms from its sending; −1 where it has not come. */
@@ -29,6 +31,10 @@ export interface TreeEvent {
 
 /** What an event is in an extension of a user message, beside the tree's own bytes and a name of five letters. */
 const AROUND_BYTES = 11
+/** The same of one by multicast, unsealed. */
+const AROUND_MULTICAST_BYTES = 22
+/** What a datagram by multicast may hold. */
+const MULTICAST_BYTES = 1400
 const EVENT_NUMBER_BYTES = 4
 
 export class TreeWorld {
@@ -36,6 +42,10 @@ export class TreeWorld {
   sentBytes = 0
   readonly events: TreeEvent[] = []
   readonly violations: string[] = []
+  /** Datagrams by multicast; each counts once in `sentBytes`, too. */
+  multicasts = 0
+  /** Who hears multicast, by index. */
+  #hears: (index: number) => boolean = () => false
   readonly #hosts: Host[] = []
   readonly #links: Links
   readonly #queue: EventQueue<Task> = new EventQueue()
@@ -58,16 +68,27 @@ export class TreeWorld {
     return this.#trace >>> 0
   }
 
-  /** Payloads that have come to all hosts, and those that were sent again. */
-  counts(): { received: number; repaired: number } {
+  /** Payloads that have come to all hosts, those that went to single ones, and those of them that were sent again. */
+  counts(): { received: number; sent: number; repaired: number } {
     let received = 0
+    let sent = 0
     let repaired = 0
     for (const { machine } of this.#hosts) {
-      const { payloadsReceived, repairs } = machine.stats()
+      const { payloadsReceived, payloadsSent, repairs } = machine.stats()
       received += payloadsReceived
+      sent += payloadsSent
       repaired += repairs
     }
-    return { received, repaired }
+    return { received, sent, repaired }
+  }
+
+  /** From now on some hear multicast; all know of it unless they are not to be told. */
+  carryMulticast(hears: (index: number) => boolean, isTold: boolean = true): void {
+    this.#hears = hears
+    if (!isTold) return
+    // A machine does not mind to find itself among those that it reaches.
+    const names = new Set(this.#hosts.filter(({ index }) => hears(index)).map(({ name }) => name))
+    for (const { machine } of this.#hosts) machine.handle({ type: 'reached', names, maxBytes: MULTICAST_BYTES }, this.now)
   }
 
   at(time: number, run: (now: number) => void): void {
@@ -100,6 +121,9 @@ export class TreeWorld {
     if (task.type === 'bytes') {
       this.#mix(Math.round(this.now * 1000) ^ (host.index << 8) ^ task.bytes[0]!)
       host.machine.handle({ type: 'message', from: task.from, bytes: task.bytes }, this.now)
+    } else if (task.type === 'multicast') {
+      this.#mix(Math.round(this.now * 1000) ^ (host.index << 8))
+      host.machine.handle({ type: 'multicast', bytes: task.bytes }, this.now)
     } else {
       if (this.now < host.wakeAt) return
       host.wakeAt = Infinity
@@ -111,6 +135,7 @@ export class TreeWorld {
   #settle(host: Host): void {
     for (const output of host.machine.drain()) {
       if (output.type === 'send') this.#send(host, output.to, output.bytes)
+      else if (output.type === 'multicast') this.#multicast(host, output.bytes)
       else if (output.type === 'deliver') this.#delivered(host, output.payload)
       else if (output.type === 'refused') this.#violated(`${host.name} refused what ${output.from} sent: ${output.reason}`)
     }
@@ -125,6 +150,16 @@ export class TreeWorld {
     const target = this.#hosts[Number(to.slice(1))]!
     const delayMs = this.#links.packetDelayMs(host.index, target.index)
     if (delayMs !== undefined) this.#queue.push(this.now + delayMs, { type: 'bytes', host: target, from: host.name, bytes })
+  }
+
+  #multicast(host: Host, bytes: Uint8Array): void {
+    this.multicasts++
+    this.sentBytes += bytes.length + AROUND_MULTICAST_BYTES
+    for (const target of this.#hosts) {
+      if (target === host || !this.#hears(target.index)) continue
+      const delayMs = this.#links.packetDelayMs(host.index, target.index)
+      if (delayMs !== undefined) this.#queue.push(this.now + delayMs, { type: 'multicast', host: target, bytes })
+    }
   }
 
   #delivered(host: Host, payload: Uint8Array): void {

@@ -25,6 +25,8 @@ export interface ReachServiceOptions {
   readonly name: string
   /** The cluster's name: the label of gossip. */
   readonly cluster: string
+  /** Grows with each start of the node, also where the clock was set back in between: ms since 1970 where it was not. */
+  readonly run: number
   readonly bind: string
   readonly port: number
   readonly ttl: number
@@ -68,8 +70,8 @@ export class ReachService {
   constructor(options: ReachServiceOptions) {
     this.#options = options
     this.#groups = wellKnownGroups(options.cluster, 'reach')
-    const { name, cluster } = options
-    const node = { name, cluster, run: Date.now(), cipher: beaconCipher(options.keyring) }
+    const { name, cluster, run } = options
+    const node = { name, cluster, run, cipher: beaconCipher(options.keyring) }
     this.#machine = new ReachMachine(node, new Random(randomBytes(16).toString('hex')))
     this.#events = new EventGroup(node)
   }

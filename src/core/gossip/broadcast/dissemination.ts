@@ -11,7 +11,7 @@
  * A graft is first of all a question for the payload. Only who asks its parent, has none, or had to ask for two events in a row makes
  * the link part of the tree by it: a message that got lost is no reason to move.
  *
- * Where multicast reaches enough members, an own event goes out by it, and the tree has only what is left (`shortcut.ts`, §6): along an
+ * Where multicast reaches enough members, an own event goes out by it, and the tree has only what is left (`shortcut.ts`, §11): along an
  * eager link the payload goes down, from parent to child, to who is not reached; whoever is gets the id soon after, and asks at once if
  * it lacks the event. Of such an event nothing is learnt for the tree, and nothing pruned: pulses keep it for the day when multicast ends.
  */

@@ -1,5 +1,5 @@
 /**
- * The way past the tree: an event of this node's own goes out once, by multicast, where that reaches enough members. docs/specs/06-broadcast.md §6.
+ * The way past the tree: an event of this node's own goes out once, by multicast, where that reaches enough members. docs/specs/06-broadcast.md §11.
  *
  * Whom multicast reaches from here is told from outside, and may be wrong: what is here decides only how soon a neighbour gets what, never
  * whether. Who is reached from one node is mostly reached from all in the same network, as it is the receiver's port that lets multicast

@@ -1,5 +1,5 @@
 /**
- * A datagram that carries one event of the gossip layer to all that multicast reaches. docs/specs/06-broadcast.md §6.
+ * A datagram that carries one event of the gossip layer to all that multicast reaches. docs/specs/06-broadcast.md §11.
  *
  *   event  = u8 0xb8, u8 version = 1, u32 cluster, sealed body          cluster: hash of the cluster's name, as in beacons
  *   body   = u48 node, u48 run, u32 sequence, content

@@ -48,7 +48,7 @@ test('what is encoded comes back; random bytes give an error or a value', () => 
 })
 
 test('vector', () => {
-  const hex = 'b80112345678' + '000102030405' + '00000000ffff' + '00000007' + '0607'
+  const hex = 'b8011234567800010203040500000000ffff000000070607'
   const event = { node: 0x0001_0203_0405, run: 0xffff, sequence: 7, content: Uint8Array.of(6, 7) }
   assert.equal(toHex(encodeEventDatagram(event, 0x12345678, PLAIN_BEACONS)), hex)
   assert.deepEqual(decodeEventDatagram(fromHex(hex)!, 0x12345678, PLAIN_BEACONS), event)

@@ -1,6 +1,6 @@
 /**
  * Events of the gossip layer in the group of the beacons: on which links an event has to go to reach how many members, what a datagram is
- * made of, and which of those that come are new. docs/specs/06-broadcast.md §6.
+ * made of, and which of those that come are new. docs/specs/06-broadcast.md §11.
  *
  * Not here: sockets, who gets an event by multicast at all, and what becomes of those that do not (`core/gossip/broadcast`).
  */
