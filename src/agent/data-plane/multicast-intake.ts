@@ -15,7 +15,6 @@ import { decodeBlock } from '../../core/multicast/content-block.ts'
 import { decodeInvitation } from '../../core/multicast/invitation.ts'
 import type { ManifestPart } from '../../core/swarm/frames.ts'
 import { isWireError } from '../../core/wire/wire-error.ts'
-import { formatAddress } from '../addresses.ts'
 import type { PolycastError } from '../errors.ts'
 import { keyById } from '../multicast/session/cipher.ts'
 import type { MulticastSessions, ReceiverEvent, ReceiverHandle } from '../multicast/session/client.ts'
@@ -147,7 +146,8 @@ export class MulticastIntake {
           group,
           port: groupPort,
           ttl: host.ttl,
-          control: formatAddress(sender, controlPort),
+          sender,
+          controlPort,
           name: host.name,
           app,
           invited: invitation.invited,

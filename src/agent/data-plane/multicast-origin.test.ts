@@ -93,7 +93,7 @@ class Bed {
 
   /** The sockets of a session are there. */
   open(sender: FakeSender = this.sender): void {
-    sender.say({ type: 'open', control: '10.0.0.1:4000', maxPayloadBytes: 1000 })
+    sender.say({ type: 'open', address: '10.0.0.1', controlPort: 4000, maxPayloadBytes: 1000 })
   }
 
   get sender(): FakeSender {
