@@ -262,6 +262,15 @@ void test('what was sent counts, and the peers that hear it are told to the trac
   assert.equal(bed.sessions.senders.length, 1)
 })
 
+void test('one that says that it hears nothing counts as not reached, whatever the session still thinks', () => {
+  const bed = new Bed()
+  bed.arrive('a', 'b')
+  bed.open()
+  for (const name of ['a', 'b']) bed.sender.say({ type: 'reached', name })
+  bed.origin.declined('b')
+  assert.deepEqual(bed.covered, ['a'])
+})
+
 void test('a session that cannot be opened is tried again later, not at once', () => {
   const bed = new Bed()
   bed.arrive('a', 'b')

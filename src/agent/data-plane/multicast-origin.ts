@@ -111,6 +111,11 @@ export class MulticastOrigin {
     })
   }
 
+  /** A receiver says that nothing of a session comes to it: others are to stand above it from now on, whatever the session thinks. */
+  declined(name: string): void {
+    for (const sending of this.#running.values()) if (sending.reached.delete(name)) this.#tellCovered()
+  }
+
   /** There is more of the content, or it has its end. */
   grew(): void {
     for (const sending of this.#running.values()) sending.fill()
