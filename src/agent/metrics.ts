@@ -245,6 +245,7 @@ export const METRICS = {
     help: 'Blocks of multicast sessions that did not come: what is in them comes by the swarm.',
     labels: [],
     stat: 'multicast.givenUpBlocks',
+  },
   reachedMembers: {
     name: 'polycast_multicast_reached_members',
     type: 'gauge',
