@@ -336,6 +336,20 @@ export const METRICS = {
     labels: [],
     stat: 'multicast.givenUpBlocks',
   },
+  reachSentPackets: {
+    name: 'polycast_multicast_beacons_sent_total',
+    type: 'counter',
+    help: 'Beacons and events sent by multicast, by broadcast, and as answers to beacons.',
+    labels: [],
+    stat: 'reach.sentPackets',
+  },
+  reachSentBytes: {
+    name: 'polycast_multicast_beacon_sent_bytes_total',
+    type: 'counter',
+    help: 'Bytes of beacons and events sent by multicast, by broadcast, and as answers to beacons.',
+    labels: [],
+    stat: 'reach.sentBytes',
+  },
   storeContents: {
     name: 'polycast_store_contents',
     type: 'gauge',
@@ -433,7 +447,7 @@ export const METRICS = {
 export type MetricName = keyof typeof METRICS
 
 /** What the data plane counts: the keys that some row takes its value from. */
-export type DataPlaneStats = Record<Exclude<StatKey, `serf.${string}` | `traffic.${string}` | `rpc.${string}` | `tree.${string}`>, number>
+export type DataPlaneStats = Record<Exclude<StatKey, `serf.${string}` | `traffic.${string}` | `rpc.${string}` | `tree.${string}` | `reach.${string}`>, number>
 
 type StatKey = Extract<(typeof METRICS)[MetricName], { readonly stat: string }>['stat']
 
