@@ -246,6 +246,41 @@ export const METRICS = {
     labels: [],
     stat: 'multicast.givenUpBlocks',
   },
+  reachedMembers: {
+    name: 'polycast_multicast_reached_members',
+    type: 'gauge',
+    help: 'Members that say that multicast of this node reaches them.',
+    labels: [],
+    stat: 'reach.members',
+  },
+  reachSentPackets: {
+    name: 'polycast_multicast_beacons_sent_total',
+    type: 'counter',
+    help: 'Beacons and events sent by multicast, by broadcast, and as answers to beacons.',
+    labels: [],
+    stat: 'reach.sentPackets',
+  },
+  reachSentBytes: {
+    name: 'polycast_multicast_beacon_sent_bytes_total',
+    type: 'counter',
+    help: 'Bytes of beacons and events sent by multicast, by broadcast, and as answers to beacons.',
+    labels: [],
+    stat: 'reach.sentBytes',
+  },
+  shoutsSent: {
+    name: 'polycast_multicast_events_sent_total',
+    type: 'counter',
+    help: 'Events and queries of this node that went to all that one datagram reaches, instead of along the tree.',
+    labels: [],
+    stat: 'reach.shoutsSent',
+  },
+  shoutsReceived: {
+    name: 'polycast_multicast_events_received_total',
+    type: 'counter',
+    help: 'Events and queries that came by multicast, repeated ones included.',
+    labels: [],
+    stat: 'reach.shoutsReceived',
+  },
 
   storeContents: {
     name: 'polycast_store_contents',
@@ -344,7 +379,7 @@ export const METRICS = {
 export type MetricName = keyof typeof METRICS
 
 /** What the data plane counts: the keys that some row takes its value from. */
-export type DataPlaneStats = Record<Exclude<StatKey, `serf.${string}` | `traffic.${string}`>, number>
+export type DataPlaneStats = Record<Exclude<StatKey, `serf.${string}` | `traffic.${string}` | `reach.${string}`>, number>
 
 type StatKey = Extract<(typeof METRICS)[MetricName], { readonly stat: string }>['stat']
 

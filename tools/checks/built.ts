@@ -19,7 +19,15 @@ export async function checkSimulator(context: Context): Promise<PartResult> {
 }
 
 /** Scenarios with failures, loss and chance in them that take a second each. */
-const TRACED_SCENARIOS = ['swarm/loss', 'swarm/crashes', 'swarm/growing', 'gossip/loss-30', 'gossip/join-500', 'gossip/starved']
+const TRACED_SCENARIOS = [
+  'swarm/loss',
+  'swarm/crashes',
+  'swarm/growing',
+  'gossip/loss-30',
+  'gossip/join-500',
+  'gossip/starved',
+  'multicast/bursts-100',
+]
 
 /** The simulator's runs are the same, event for event, on this Node and on another one. */
 export async function checkSameTraces(context: Context, otherNode: string): Promise<PartResult> {

@@ -49,6 +49,8 @@ export interface ContentHost {
   readonly canReuse: boolean
   candidates(): Iterable<Candidate>
   invite(name: string, invitation: Uint8Array): boolean
+  /** Says to who plans the swarm that nothing comes by multicast here. */
+  decline(): void
   /** These get the content by multicast at present. */
   covered(names: ReadonlySet<string>): void
   sent(bytes: number): void
@@ -137,6 +139,7 @@ export class ContentMulticast {
         this.#receivedBytes += payload.length
         host.handle({ type: 'brought', firstChunk, count, payload })
       },
+      decline: () => host.decline(),
       log: (level, message, fields) => this.#log(level, message, fields),
       now: () => host.now(),
       after: (ms, what) => this.#after(ms, what),
@@ -196,6 +199,12 @@ export class ContentMulticast {
 
   invited(invitation: Uint8Array): void {
     if (this.#part.settings.isReceiving) this.#intake.invited(invitation)
+    else this.#host.decline()
+  }
+
+  /** A receiver does not hear the session that it was invited to. */
+  declined(name: string): void {
+    this.#origin?.declined(name)
   }
 
   candidatesChanged(): void {

@@ -15,7 +15,6 @@ import { decodeBlock } from '../../core/multicast/content-block.ts'
 import { decodeInvitation } from '../../core/multicast/invitation.ts'
 import type { ManifestPart } from '../../core/swarm/frames.ts'
 import { isWireError } from '../../core/wire/wire-error.ts'
-import { formatAddress } from '../addresses.ts'
 import type { PolycastError } from '../errors.ts'
 import { keyById } from '../multicast/session/cipher.ts'
 import type { MulticastSessions, ReceiverEvent, ReceiverHandle } from '../multicast/session/client.ts'
@@ -43,6 +42,8 @@ export interface IntakeHost {
   acceptManifest(part: ManifestPart): void
   /** Takes chunks that are known and missing, unverified. */
   bring(firstChunk: number, count: number, payload: Uint8Array): void
+  /** Says to the origin that nothing of a session comes here. */
+  decline(): void
   log(level: 'info' | 'warn', message: string, fields: Record<string, unknown>): void
   now(): number
   /** Calls back after a time, ms; the function returned takes it back. */
@@ -118,6 +119,7 @@ export class MulticastIntake {
       host.log('warn', 'an invitation to a multicast session was not followed', {
         reason: isKeyMissing ? 'it is of another gossip key, or of none' : `${invitation.group} is no group for sessions`,
       })
+      host.decline()
       return this.#release()
     }
     this.#leave()
@@ -147,7 +149,8 @@ export class MulticastIntake {
           group,
           port: groupPort,
           ttl: host.ttl,
-          control: formatAddress(sender, controlPort),
+          sender,
+          controlPort,
           name: host.name,
           app,
           invited: invitation.invited,
@@ -277,6 +280,7 @@ export class MulticastIntake {
   #over(joined: Joined, reason: string, fields: Record<string, unknown> = {}): void {
     this.#joined = undefined
     this.#endLooking?.()
+    if (reason !== 'complete') this.#host.decline()
     const bytes = this.#bytes - joined.bytesBefore
     const durationMs = Math.round(this.#host.now() - joined.startedAt)
     this.#host.log('info', 'a multicast session ended here', { session: joined.sessionId, reason, bytes, durationMs, ...fields })

@@ -93,7 +93,7 @@ class Bed {
 
   /** The sockets of a session are there. */
   open(sender: FakeSender = this.sender): void {
-    sender.say({ type: 'open', control: '10.0.0.1:4000', maxPayloadBytes: 1000 })
+    sender.say({ type: 'open', address: '10.0.0.1', controlPort: 4000, maxPayloadBytes: 1000 })
   }
 
   get sender(): FakeSender {
@@ -260,6 +260,15 @@ void test('what was sent counts, and the peers that hear it are told to the trac
   // Both will have said in a moment that they have everything.
   bed.look()
   assert.equal(bed.sessions.senders.length, 1)
+})
+
+void test('one that says that it hears nothing counts as not reached, whatever the session still thinks', () => {
+  const bed = new Bed()
+  bed.arrive('a', 'b')
+  bed.open()
+  for (const name of ['a', 'b']) bed.sender.say({ type: 'reached', name })
+  bed.origin.declined('b')
+  assert.deepEqual(bed.covered, ['a'])
 })
 
 void test('a session that cannot be opened is tried again later, not at once', () => {

@@ -13,7 +13,6 @@ import { randomBytes } from 'node:crypto'
 import { pickGroup } from '../../core/multicast/addresses.ts'
 import { encodeInvitation } from '../../core/multicast/invitation.ts'
 import type { SenderStatus } from '../../core/multicast/session-machine-types.ts'
-import { parseAddress } from '../addresses.ts'
 import { asPolycastError, type PolycastError } from '../errors.ts'
 import { keyIdOf } from '../multicast/session/cipher.ts'
 import type { MulticastSessions, SenderEvent, SenderHandle } from '../multicast/session/client.ts'
@@ -110,6 +109,11 @@ export class MulticastOrigin {
       this.#endLook = undefined
       this.#look()
     })
+  }
+
+  /** A receiver says that nothing of a session comes to it: others are to stand above it from now on, whatever the session thinks. */
+  declined(name: string): void {
+    for (const sending of this.#running.values()) if (sending.reached.delete(name)) this.#tellCovered()
   }
 
   /** There is more of the content, or it has its end. */
@@ -230,7 +234,7 @@ class Sending {
   readonly reached: Set<string> = new Set()
   readonly #left: Map<string, string> = new Map()
   #waiting: string[] = []
-  #control: string | undefined
+  #control: { readonly address: string; readonly controlPort: number } | undefined
   #source: BlockSource | undefined
   #wanted = 0
   #isFilling = false
@@ -344,7 +348,7 @@ class Sending {
     if (this.#isOver) return
     switch (event.type) {
       case 'open':
-        this.#control = event.control
+        this.#control = event
         this.#source = this.#host.blocks(event.maxPayloadBytes)
         return this.#inviteWaiting()
       case 'want-blocks':
@@ -380,7 +384,6 @@ class Sending {
 
   #inviteWaiting(): void {
     if (this.#control === undefined || this.#waiting.length === 0) return
-    const address = parseAddress(this.#control, 0)!
     const names = this.#waiting.splice(0)
     const invitation = encodeInvitation({
       sessionId: this.#sessionId,
@@ -388,8 +391,8 @@ class Sending {
       blockSymbols: BLOCK_SYMBOLS,
       group: this.#group,
       groupPort: this.#host.settings.port,
-      sender: address.host,
-      controlPort: address.port,
+      sender: this.#control.address,
+      controlPort: this.#control.controlPort,
       invited: this.#invited.size,
       salt: this.#salt,
       keyId: this.#key === undefined ? new Uint8Array(0) : keyIdOf(this.#key),

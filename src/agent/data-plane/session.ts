@@ -240,7 +240,8 @@ export class Session {
         return this.#closed(link, message.reason, now)
       case 'invite':
         // Of who plans the swarm alone: whoever invites keeps a receiver from asking others.
-        if (link === this.#contact.link) this.multicast?.invited(message.invitation)
+        if (message.invitation.length === 0) this.multicast?.declined(link.name)
+        else if (link === this.#contact.link) this.multicast?.invited(message.invitation)
         return this.flush()
       case 'data':
         this.#data(link, message, slab, now)
@@ -406,6 +407,7 @@ export class Session {
         link.send(this.swarmId, { type: 'invite', invitation })
         return true
       },
+      decline: () => this.#contact.link?.send(this.swarmId, { type: 'invite', invitation: new Uint8Array(0) }),
       covered: (ids) => {
         this.tracker?.handle({ type: 'covered', ids }, host.now())
         this.flush()

@@ -169,6 +169,8 @@ export class GossipNode {
           .members()
           .filter((member) => member.status === 'alive' && member.name !== name && isPolycast(member))
           .map((member) => ({ name: member.name, address: ipText(member.address) })),
+      onReached: (nodes, maxBytes) => this.#handle({ type: 'reached', nodes, maxBytes }),
+      onShout: (bytes) => this.#handle({ type: 'shouted', bytes }),
       onTable: (entries) => this.#post({ type: 'reach', entries }),
       log: (level, message, fields) => this.#log(level, message, fields),
     })
@@ -282,6 +284,8 @@ export class GossipNode {
           type: 'member',
           event: { change: output.change, member: this.#member(output.member), verdict: this.#verdict(output.verdict) },
         })
+      case 'shout':
+        return this.#reach?.shout(output.bytes)
       case 'event':
         return this.#post({ type: 'user-event', event: output.event })
       case 'query': {

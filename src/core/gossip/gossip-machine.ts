@@ -41,6 +41,10 @@ export type GossipInput =
   /** Set a key of this node's state; `check` says beforehand whether it may be. */
   | { readonly type: 'set-state'; readonly key: string; readonly value: Uint8Array; readonly ttlMs: number | undefined }
   | { readonly type: 'remove-state'; readonly key: string }
+  /** Members that one datagram reaches, all of them, and how long a shout may be. */
+  | { readonly type: 'reached'; readonly nodes: ReadonlySet<string>; readonly maxBytes: number }
+  /** What another node shouted. */
+  | { readonly type: 'shouted'; readonly bytes: Uint8Array }
 
 export type GossipOutput =
   | Exclude<SerfOutput, { type: 'extension' | 'spread' }>
@@ -52,6 +56,8 @@ export type GossipOutput =
       readonly of: number
       readonly missing: readonly string[]
     }
+  /** One datagram for all that it reaches. */
+  | { readonly type: 'shout'; readonly bytes: Uint8Array }
   /** A key of a node's state is another; undefined: it is gone. */
   | Extract<StateOutput, { type: 'changed' }>
   /** A member sent what no honest one sends. */
@@ -128,6 +134,10 @@ export class GossipMachine {
       case 'remove-state':
         this.#state.handle({ type: 'remove', key: input.key }, now)
         break
+      case 'reached':
+      case 'shouted':
+        this.#broadcast.handle(input, now)
+        break
       default:
         this.#serf.handle(input, now)
     }
@@ -202,6 +212,7 @@ export class GossipMachine {
         this.#outputs.push({ type: 'report', event, reached, of, missing })
         return
       }
+      case 'shout':
       case 'refused':
         this.#outputs.push(output)
     }

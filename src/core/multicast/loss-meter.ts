@@ -49,7 +49,12 @@ export class LossMeter {
 
   /** The sender says that it has sent everything before `sequence`. */
   reach(wrapped: number, now: number): void {
-    if (this.#next < 0) return
+    if (this.#next < 0) {
+      // What went before that, nobody here can have lost: but what is asked for is asked for after it.
+      this.#next = wrapped
+      this.#startedAt = wrapped
+      return
+    }
     const ahead = unwrapU32(wrapped, this.#next) - this.#next
     if (ahead <= 0 || ahead > MAX_JUMP) return
     this.#forget(this.#next, ahead)

@@ -103,7 +103,7 @@ export const DEFAULT_RATE_OPTIONS: RateOptions = {
   leastRoundTripMs: 2,
   scavengerBytesPerSec2: MB,
   scavengerDoublingMs: 2000,
-  scavengerCongestionFactor: 0.5,
+  scavengerCongestionFactor: 0.35,
   overrunTolerance: 0.05,
   slowShare: 0.5,
   slowHoldMs: 250,

@@ -94,6 +94,11 @@ test('blocks of one symbol, of one byte, of none', () => {
   deliver({ blocks: 60, parameters: WHOLE, payloadBytes: (block) => block % 3, path: { loss: 0.1 } })
 })
 
+test('a session of one packet, which gets lost', () => {
+  for (let seed = 0; seed < 20; seed++)
+    deliver({ seed: `one-${seed}`, blocks: 1, payloadBytes: () => 5, path: { loss: 0.5 }, senderLimits: PATIENT })
+})
+
 test('blocks of every size between nothing and all', () => {
   deliver({ blocks: 60, parameters: WHOLE, payloadBytes: (block, most) => Math.floor((most * block) / 59), path: { loss: 0.05 } })
 })

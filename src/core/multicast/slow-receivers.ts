@@ -67,9 +67,10 @@ export class SlowReceivers {
     }
     if (potentials.length < 2) return false
     const { slowShare } = this.#options
-    return path.troubledSince === undefined
-      ? 1 - path.meanLoss < slowShare * upperMedian(arriving)
-      : path.potential < slowShare * upperMedian(potentials)
+    const typical = slowShare * upperMedian(arriving)
+    if (path.troubledSince === undefined) return 1 - path.meanLoss < typical
+    // By what comes through of what is sent to all now; or, when all go slower for its sake, by what the others could take before.
+    return 1 - path.totalLoss < typical || path.potential < slowShare * upperMedian(potentials)
   }
 }
 

@@ -137,7 +137,10 @@ export type SwarmMessage =
   | PlanMessage
   /** Live neighbours of the sender, which lacks a tracker. */
   | { readonly type: 'peers'; readonly peers: readonly NamedPeer[] }
-  /** The origin will send what is missing by multicast; what is in it is the matter of core/multicast. */
+  /**
+   * The origin will send what is missing by multicast; what is in it is the matter of core/multicast. An empty one goes back: the receiver
+   * does not follow it, or hears nothing of it any more.
+   */
   | { readonly type: 'invite'; readonly invitation: Uint8Array }
   | { readonly type: 'data'; readonly firstChunk: number; readonly count: number; readonly payload: Uint8Array }
 

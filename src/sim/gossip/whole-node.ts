@@ -137,6 +137,7 @@ function toldOf(output: GossipOutput): SimOutput | undefined {
     case 'query-response':
     case 'query-done':
     case 'key-change':
+    case 'shout':
     case 'report':
     case 'snapshot':
       return undefined

@@ -149,7 +149,7 @@ const SCENARIOS: readonly MulticastScenario[] = [
         for (const host of world.hosts) if (isBlocked(host.index)) host.isBlocked = true
       }),
     isHarmed: isBlocked,
-    withinMs: 900,
+    withinMs: 1000,
     mostSent: 1.15,
     toldWithinMs: 2 * SECOND,
   },

@@ -8,8 +8,11 @@ import type { Keyring } from '../../../core/gossip/keyring.ts'
 import { randomBytes } from 'node:crypto'
 import { Random } from '../../../core/lib/random.ts'
 import { wellKnownGroups, type WellKnownGroups } from '../../../core/multicast/addresses.ts'
+import { clusterHash, type BeaconCipher } from '../../../core/multicast/reach/beacon.ts'
 import { ReachMachine } from '../../../core/multicast/reach/reach-machine.ts'
 import type { ReachEntry, ReachOutput, ReachPath } from '../../../core/multicast/reach/reach-types.ts'
+import { decodeShout, encodeShout, isShout, planShout, shoutRoom } from '../../../core/multicast/reach/shout.ts'
+import { isWireError } from '../../../core/wire/wire-error.ts'
 import { asPolycastError, type PolycastError } from '../../errors.ts'
 import { listInterfaces, watchInterfaces, type NetworkInterface } from '../sockets/interfaces.ts'
 import { maxReceiveBufferBytes } from '../sockets/udp-socket.ts'
@@ -28,6 +31,10 @@ export interface ReachServiceOptions {
   /** Other members that are alive and speak this. */
   readonly members: () => readonly { readonly name: string; readonly address: string }[]
   readonly onTable: (entries: readonly ReachEntry[]) => void
+  /** Whom one datagram of `shout` reaches, and how many bytes it holds. */
+  readonly onReached: (members: ReadonlySet<string>, maxBytes: number) => void
+  /** What another node shouted; it may come twice. */
+  readonly onShout: (bytes: Uint8Array) => void
   readonly log: (level: 'debug' | 'info' | 'warn', message: string, fields: Record<string, unknown>) => void
 }
 
@@ -44,6 +51,11 @@ export class ReachService {
   readonly #options: ReachServiceOptions
   readonly #machine: ReachMachine
   readonly #groups: WellKnownGroups
+  readonly #cluster: number
+  readonly #cipher: BeaconCipher
+  #shoutLinks: readonly string[] = []
+  #reachedMembers = 0
+  readonly #shouts = { shoutsSent: 0, shoutsReceived: 0, unreadableShouts: 0 }
   readonly #sockets: Map<string, LinkSockets> = new Map()
   /** Links that could not be opened, and why. */
   readonly #problems: Map<string, { readonly chosen: ChosenLink; readonly error: PolycastError }> = new Map()
@@ -59,8 +71,10 @@ export class ReachService {
   constructor(options: ReachServiceOptions) {
     this.#options = options
     this.#groups = wellKnownGroups(options.cluster, 'reach')
+    this.#cluster = clusterHash(options.cluster)
+    this.#cipher = beaconCipher(options.keyring)
     this.#machine = new ReachMachine(
-      { name: options.name, cluster: options.cluster, run: Date.now(), cipher: beaconCipher(options.keyring) },
+      { name: options.name, cluster: options.cluster, run: Date.now(), cipher: this.#cipher },
       new Random(randomBytes(16).toString('hex')),
     )
   }
@@ -88,6 +102,13 @@ export class ReachService {
     this.#settle()
   }
 
+  /** Sends bytes to all that one datagram reaches, where there are any. */
+  shout(bytes: Uint8Array): void {
+    const datagram = encodeShout(bytes, this.#cluster, this.#cipher)
+    this.#shouts.shoutsSent++
+    for (const link of this.#shoutLinks) this.#sockets.get(link)?.send('group', datagram)
+  }
+
   /** All that is known, for the doctor. */
   observe(): MulticastObservation {
     const members = this.#options.members()
@@ -109,7 +130,7 @@ export class ReachService {
   }
 
   stats(): Record<string, number> {
-    const stats = { links: this.#sockets.size, sentPackets: 0, sentBytes: 0, sendErrors: 0 }
+    const stats = { ...this.#shouts, links: this.#sockets.size, members: this.#reachedMembers, sentPackets: 0, sentBytes: 0, sendErrors: 0 }
     for (const { sent } of this.#sockets.values()) {
       stats.sentPackets += sent.sentPackets
       stats.sentBytes += sent.sentBytes
@@ -183,8 +204,28 @@ export class ReachService {
   // ---- the machine ----
 
   #packet(link: string, path: ReachPath, from: string, bytes: Uint8Array): void {
+    if (path === 'group' && isShout(bytes)) return this.#heardShout(bytes)
     this.#machine.handle({ type: 'packet', link, path, from, bytes }, performance.now())
     this.#settle()
+  }
+
+  #heardShout(datagram: Uint8Array): void {
+    const bytes = decodeShout(datagram, this.#cluster, this.#cipher)
+    if (isWireError(bytes)) {
+      this.#shouts.unreadableShouts++
+      return
+    }
+    this.#shouts.shoutsReceived++
+    this.#options.onShout(bytes)
+  }
+
+  #tellTable(): void {
+    const table = this.#machine.table(performance.now())
+    const { links, members } = planShout(table)
+    this.#shoutLinks = links
+    this.#reachedMembers = new Set(table.flatMap(({ member, multicastBytes }) => (multicastBytes > 0 ? [member] : []))).size
+    this.#options.onTable(table)
+    this.#options.onReached(members, shoutRoom(this.#cipher))
   }
 
   #settle(): void {
@@ -228,7 +269,7 @@ export class ReachService {
       case 'changed':
         this.#tableTimer ??= setTimeout(() => {
           this.#tableTimer = undefined
-          this.#options.onTable(this.#machine.table(performance.now()))
+          this.#tellTable()
         }, GATHER_MS)
     }
   }

@@ -28,8 +28,9 @@ export interface SenderSettings extends SessionPlace {
 }
 
 export interface ReceiverSettings extends SessionPlace {
-  /** `address:port` that the sender listens at, and sends from that address. */
-  readonly control: string
+  /** The address that the sender sends from, and the port there that it listens at; without a zone. */
+  readonly sender: string
+  readonly controlPort: number
   /** This node's name, as it was invited. */
   readonly name: string
   /** What it lacks; the session's machines pass it on. */
@@ -64,8 +65,14 @@ export interface SocketFigures {
 
 export type FromSessionWorker =
   | { readonly type: 'ready' }
-  /** A sender has its sockets: `control` is for the invitations, `maxPayloadBytes` is what fits into a block. */
-  | { readonly type: 'open'; readonly id: number; readonly control: string; readonly maxPayloadBytes: number }
+  /** A sender has its sockets: where it listens is for the invitations, `maxPayloadBytes` is what fits into a block. */
+  | {
+      readonly type: 'open'
+      readonly id: number
+      readonly address: string
+      readonly controlPort: number
+      readonly maxPayloadBytes: number
+    }
   /** A session that could not begin, or whose socket failed; nothing more comes of it. */
   | { readonly type: 'failed'; readonly id: number; readonly error: ErrorBody }
   /** Of a sender. */

@@ -4,7 +4,6 @@
  */
 import type { MulticastReceiver } from '../../../core/multicast/multicast-receiver.ts'
 import type { ReceiverOutput } from '../../../core/multicast/session-machine-types.ts'
-import { parseAddress } from '../../addresses.ts'
 import { openGroupSocket, type GroupSocket } from '../sockets/group-socket.ts'
 import type { NetworkInterface } from '../sockets/interfaces.ts'
 import { openLinkSocket, type LinkSocket } from '../sockets/link-socket.ts'
@@ -19,7 +18,8 @@ export class ReceiverDriver {
   readonly #id: number
   readonly #post: (message: FromSessionWorker, transfer?: readonly ArrayBuffer[]) => void
   readonly #onEnd: () => void
-  readonly #control: { readonly host: string; readonly port: number }
+  readonly #sender: string
+  readonly #controlPort: number
   #machine: MulticastReceiver | undefined
   #group: GroupSocket | undefined
   #link: LinkSocket | undefined
@@ -38,9 +38,8 @@ export class ReceiverDriver {
     this.#id = id
     this.#post = host.post
     this.#onEnd = host.onEnd
-    const { host: address, port } = parseAddress(settings.control, 0) ?? { host: settings.control, port: 0 }
-    // The zone is the sender's: here it is the interface that is listened on.
-    this.#control = { host: address.replace(/%.*$/, ''), port }
+    this.#sender = settings.sender
+    this.#controlPort = settings.controlPort
   }
 
   /** Opens the sockets and joins. Rejects as `openGroupSocket` does. */
@@ -55,7 +54,7 @@ export class ReceiverDriver {
         port,
         ttl,
         receiveBufferBytes: RECEIVE_BUFFER_BYTES,
-        ...(isSourceSpecific(group) ? { source: this.#control.host } : {}),
+        ...(isSourceSpecific(group) ? { source: this.#sender } : {}),
         onPacket,
       })
     } catch (error) {
@@ -131,7 +130,7 @@ export class ReceiverDriver {
     const id = this.#id
     switch (output.type) {
       case 'send':
-        return this.#link?.send(output.bytes, this.#control.port, this.#control.host)
+        return this.#link?.send(output.bytes, this.#controlPort, this.#sender)
       case 'heard':
       case 'complete':
         return this.#post({ type: output.type, id })

@@ -3,8 +3,7 @@
  */
 import type { MulticastSender } from '../../../core/multicast/multicast-sender.ts'
 import type { SenderOutput } from '../../../core/multicast/session-machine-types.ts'
-import { formatAddress } from '../../addresses.ts'
-import { openGroupSocket, ownAddress, type GroupSocket } from '../sockets/group-socket.ts'
+import { openGroupSocket, type GroupSocket } from '../sockets/group-socket.ts'
 import type { NetworkInterface } from '../sockets/interfaces.ts'
 import { openLinkSocket, type LinkSocket } from '../sockets/link-socket.ts'
 import type { Paced, Pacer } from './pacer.ts'
@@ -24,10 +23,11 @@ const STATUS_MS = 100
 
 export class SenderDriver implements Paced {
   readonly #id: number
-  readonly #machine: MulticastSender
   readonly #post: (message: FromSessionWorker, transfer?: readonly ArrayBuffer[]) => void
   readonly #pacer: Pacer
   readonly #onEnd: () => void
+  /** There once the sockets are, and before anything else. */
+  #machine: MulticastSender | undefined
   #data: GroupSocket | undefined
   #control: LinkSocket | undefined
   #statusAt = 0
@@ -35,18 +35,16 @@ export class SenderDriver implements Paced {
 
   constructor(
     id: number,
-    machine: MulticastSender,
     host: { readonly post: (message: FromSessionWorker) => void; readonly pacer: Pacer; readonly onEnd: () => void },
   ) {
     this.#id = id
-    this.#machine = machine
     this.#post = host.post
     this.#pacer = host.pacer
     this.#onEnd = host.onEnd
   }
 
   /** Opens the sockets and begins. Rejects as `openGroupSocket` does. */
-  async open(settings: SenderSettings, via: NetworkInterface): Promise<void> {
+  async open(settings: SenderSettings, via: NetworkInterface, make: (now: number) => MulticastSender): Promise<void> {
     const { group, port, ttl } = settings
     const control = await openLinkSocket({
       interface: via,
@@ -72,8 +70,8 @@ export class SenderDriver implements Paced {
     }
     this.#control = control
     if (this.#isOver) return this.close()
-    const address = formatAddress(ownAddress(via), control.port)
-    this.#post({ type: 'open', id: this.#id, control: address, maxPayloadBytes: this.#machine.maxPayloadBytes })
+    const { maxPayloadBytes } = (this.#machine = make(performance.now()))
+    this.#post({ type: 'open', id: this.#id, address: via.address, controlPort: control.port, maxPayloadBytes })
     this.#pacer.add(this)
   }
 
@@ -90,11 +88,12 @@ export class SenderDriver implements Paced {
   }
 
   stop(): void {
+    if (this.#machine === undefined) return this.close()
     this.#handle({ type: 'stop' })
   }
 
   turn(now: number): number {
-    const machine = this.#machine
+    const machine = this.#machine!
     if (machine.nextDeadline() <= now) machine.handleTimeout(now)
     let isFull = false
     let isMore = true
@@ -128,14 +127,14 @@ export class SenderDriver implements Paced {
   }
 
   #handle(input: Parameters<MulticastSender['handle']>[0]): void {
-    if (this.#isOver) return
+    if (this.#isOver || this.#machine === undefined) return
     this.#machine.handle(input, performance.now())
     this.#carryOut()
     this.#pacer.wake()
   }
 
   #carryOut(): void {
-    for (const output of this.#machine.drain()) this.#do(output)
+    for (const output of this.#machine!.drain()) this.#do(output)
   }
 
   #do(output: SenderOutput): void {
@@ -152,7 +151,7 @@ export class SenderDriver implements Paced {
       case 'gone':
         return this.#post({ type: 'gone', id, name: output.name, reason: output.reason })
       case 'finished':
-        this.#post({ type: 'finished', id, reason: output.reason, status: this.#machine.status(), sockets: this.#figures() })
+        this.#post({ type: 'finished', id, reason: output.reason, status: this.#machine!.status(), sockets: this.#figures() })
         this.close()
         return this.#onEnd()
     }

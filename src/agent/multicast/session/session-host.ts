@@ -7,7 +7,6 @@ import { Random } from '../../../core/lib/random.ts'
 import { MulticastReceiver } from '../../../core/multicast/multicast-receiver.ts'
 import { MulticastSender } from '../../../core/multicast/multicast-sender.ts'
 import type { ErasureCode, SessionCipher } from '../../../core/multicast/session-types.ts'
-import { parseAddress } from '../../addresses.ts'
 import { asPolycastError, fail, serialiseError } from '../../errors.ts'
 import { isInSubnet, listInterfaces, type NetworkInterface } from '../sockets/interfaces.ts'
 import { groupCipher, OPEN_CIPHER, type TagMaker } from './cipher.ts'
@@ -67,29 +66,20 @@ export class SessionHost {
     const via = addresses.find(({ isLinkLocal }) => !isLinkLocal) ?? addresses[0]
     if (via === undefined) throw gone(settings.group, settings.interface)
     const { parameters, mode, rateBytesPerSec } = settings
-    const now = performance.now()
-    const machine = new MulticastSender(
-      {
-        parameters,
-        cipher: this.#cipher(settings),
-        code: this.#parts.code,
-        rate: rateOf(mode, rateBytesPerSec, via.name, now),
-        random: freshRandom(),
-      },
-      now,
-    )
-    const driver = new SenderDriver(id, machine, {
-      post: this.#parts.post,
-      pacer: this.#pacer,
-      onEnd: () => this.#senders.delete(id),
-    })
+    const cipher = this.#cipher(settings)
+    const { code, post } = this.#parts
+    const driver = new SenderDriver(id, { post, pacer: this.#pacer, onEnd: () => this.#senders.delete(id) })
     this.#senders.set(id, driver)
-    await driver.open(settings, via)
+    // Its first waits begin with it, so that it is made last.
+    await driver.open(settings, via, (now) => {
+      const rate = rateOf(mode, rateBytesPerSec, via.name, now)
+      return new MulticastSender({ parameters, cipher, code, rate, random: freshRandom() }, now)
+    })
   }
 
   async #receive(id: number, settings: ReceiverSettings): Promise<void> {
-    const via = interfaceTowards(settings.control)
-    if (via === undefined) throw gone(settings.group, `the one towards ${settings.control}`)
+    const via = interfaceTowards(settings.sender)
+    if (via === undefined) throw gone(settings.group, `the one towards ${settings.sender}`)
     const { parameters, name, app, invited } = settings
     const driver = new ReceiverDriver(id, settings, { post: this.#parts.post, onEnd: () => this.#receivers.delete(id) })
     this.#receivers.set(id, driver)
@@ -108,13 +98,8 @@ function freshRandom(): Random {
   return new Random(randomBytes(16).toString('hex'))
 }
 
-/**
- * The interface in whose subnet an address is; else the first one of its family that is no loopback. The zone of an address of one link is a
- * name at the sender, and most often the same here.
- */
-function interfaceTowards(control: string): NetworkInterface | undefined {
-  const address = parseAddress(control, 0)?.host
-  if (address === undefined) return undefined
+/** The interface in whose subnet an address is; else the first one of its family that is no loopback. */
+function interfaceTowards(address: string): NetworkInterface | undefined {
   const family = address.includes(':') ? 6 : 4
   const all = listInterfaces().filter((one) => one.family === family)
   return all.find((one) => isInSubnet(address, one)) ?? all.find((one) => !one.isLoopback)

@@ -103,6 +103,11 @@ export class BroadcastMachine {
         this.#dissemination.memberDown(input.node)
         this.#receipts.memberDown(input.node, now)
         return this.#tree.noticeChange(now)
+      case 'reached':
+        this.#state.reached = { nodes: input.nodes, maxBytes: input.maxBytes }
+        return
+      case 'shouted':
+        return this.#shouted(input.bytes, now)
       case 'broadcast':
         return this.#broadcast(input.broadcast, input.payload, input.wantsReport, now)
     }
@@ -163,6 +168,23 @@ export class BroadcastMachine {
     // Its coming may be known here a little later than there: it asks again.
     this.#state.dropped.strangers++
     if (message.type === 'neighbour') this.#state.send(from, { type: 'refuse' })
+  }
+
+  #shouted(bytes: Uint8Array, now: number): void {
+    const message = decodeBroadcastMessage(bytes)
+    if (isWireError(message) || message.type !== 'gossip') {
+      this.#state.dropped.malformed++
+      return this.#state.emit({
+        type: 'refused',
+        from: '',
+        reason: isWireError(message) ? message.message : `a shout of type ${message.type}`,
+      })
+    }
+    // What this node sends to all comes back to it.
+    if (message.originNode === this.#state.node) return
+    this.#state.bytesReceived.gossip += bytes.length
+    if (this.#state.members.has(message.originNode)) this.#dissemination.handleShout(message, now)
+    else this.#state.dropped.strangers++
   }
 
   #message(from: string, message: BroadcastMessage, now: number): void {

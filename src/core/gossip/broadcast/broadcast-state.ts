@@ -36,6 +36,8 @@ export class BroadcastState {
   readonly counts = {
     payloadsSent: 0,
     payloadsReceived: 0,
+    shoutsSent: 0,
+    shoutsReceived: 0,
     duplicates: 0,
     repairs: 0,
     graftsSent: 0,
@@ -45,6 +47,8 @@ export class BroadcastState {
     ihavesSent: 0,
     ihavesReceived: 0,
   }
+  /** Members that a shout of this node reaches, and how long it may be. */
+  reached: { readonly nodes: ReadonlySet<string>; readonly maxBytes: number } = { nodes: new Set(), maxBytes: 0 }
   readonly bytesSent: Record<BroadcastMessageType, number> = noBytes()
   readonly bytesReceived: Record<BroadcastMessageType, number> = noBytes()
   #outputs: BroadcastOutput[] = []

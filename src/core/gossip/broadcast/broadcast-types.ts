@@ -12,6 +12,10 @@ export type BroadcastInput =
   | { type: 'member-up'; node: string }
   /** A member is gone, or thought to be. */
   | { type: 'member-down'; node: string }
+  /** Members that one datagram of this node reaches, all of them at once, and how many bytes of a shout it holds. */
+  | { type: 'reached'; nodes: ReadonlySet<string>; maxBytes: number }
+  /** Bytes of another machine's `shout` came in. */
+  | { type: 'shouted'; bytes: Uint8Array }
   /** An event for all; `broadcast` is the caller's own number and comes back in the report. */
   | { type: 'broadcast'; broadcast: number; payload: Uint8Array; wantsReport: boolean }
 
@@ -19,6 +23,8 @@ export type BroadcastInput =
 export type BroadcastOutput =
   /** Bytes for another member; they may be lost, delayed, doubled or reordered. */
   | { type: 'send'; to: string; bytes: Uint8Array }
+  /** Bytes for all that one datagram reaches; they may be lost, as those of `send` may. */
+  | { type: 'shout'; bytes: Uint8Array }
   /** An event of another member, once each; nobody changes `payload`. */
   | { type: 'deliver'; origin: string; payload: Uint8Array; hops: number }
   /** Who has an event that a report was wanted of: `reached` of `of` other members, without the origin. */
@@ -75,6 +81,8 @@ export interface BroadcastSettings {
   readonly maxGraftsPerSec: number
   /** Requests for neighbourhood that one member can make in a second; further ones are refused. */
   readonly maxRequestsPerSec: number
+  /** Members that one datagram has to reach for an event to be shouted. */
+  readonly minShoutMembers: number
   /** Reports under way at the origin; a further event goes without, and a report says at once that none was made. */
   readonly maxReports: number
   /** Reports under way for others; the oldest is sent on early. */
@@ -108,6 +116,7 @@ export const DEFAULT_BROADCAST_SETTINGS: BroadcastSettings = {
   maxMissingPerMember: 256,
   maxGraftsPerSec: 256,
   maxRequestsPerSec: 10,
+  minShoutMembers: 2,
   maxReports: 16,
   maxRelayedReports: 64,
   maxAsked: 256,
@@ -125,6 +134,9 @@ export interface BroadcastOptions {
 export interface BroadcastStats {
   readonly payloadsSent: number
   readonly payloadsReceived: number
+  /** Payloads that went to all that one datagram reaches, and those that came so. */
+  readonly shoutsSent: number
+  readonly shoutsReceived: number
   /** Payloads that were here already. */
   readonly duplicates: number
   /** Payloads sent again or on request. */

@@ -89,7 +89,8 @@ export class Dissemination {
   /** An event of this node's own. */
   publish(id: EventId, payload: Uint8Array, reportAt: number | undefined, now: number): void {
     this.#seen.add(id, now)
-    this.#take({ ...id, originNode: this.#state.node, payload, hops: 0, from: undefined, reportAt }, now)
+    const event = { ...id, originNode: this.#state.node, payload, hops: 0, from: undefined, reportAt }
+    this.#take(event, this.#shout(event), now)
   }
 
   /** A slot is given to somebody else: of older events it hears by comparing. */
@@ -122,7 +123,27 @@ export class Dissemination {
     // Of a former life of this node nothing is news to it.
     if (originNode !== this.#state.node) this.#state.emit({ type: 'deliver', origin: originNode, payload, hops: hops + 1 })
     const reportAt = message.reportMs === undefined ? undefined : now + message.reportMs
-    this.#take({ origin, sequence, originNode, payload, hops: hops + 1, from, reportAt }, now)
+    this.#take({ origin, sequence, originNode, payload, hops: hops + 1, from, reportAt }, false, now)
+  }
+
+  /** An event that its origin sent to many at once. Nothing about the tree follows from it. */
+  handleShout(message: Gossip, now: number): void {
+    const { counts, settings, dropped } = this.#state
+    const { origin, sequence, originNode } = message
+    counts.shoutsReceived++
+    if (message.payload.length > settings.maxPayloadBytes) {
+      dropped.oversized++
+      return
+    }
+    this.#missing.arrived(eventKey(message), originNode, now)
+    if (!this.#seen.add(message, now)) {
+      counts.duplicates++
+      return
+    }
+    this.#asked = 0
+    const payload = copyBytes(message.payload)
+    this.#state.emit({ type: 'deliver', origin: originNode, payload, hops: 1 })
+    this.#take({ origin, sequence, originNode, payload, hops: 1, from: originNode, reportAt: undefined }, true, now)
   }
 
   handleIhave(from: string, neighbour: Neighbour | undefined, { ids, isAgain }: Ihave, now: number): void {
@@ -184,8 +205,34 @@ export class Dissemination {
 
   // ---- a payload that comes in, or begins here ----
 
+  /**
+   * Sends an event of this node to all that one datagram reaches, where it fits and they are enough. Not one that a report is wanted of:
+   * its receipts come back the way that it went, and all at once would be too many.
+   */
+  #shout(event: Pick<LoggedEvent, 'origin' | 'sequence' | 'originNode' | 'payload' | 'hops' | 'reportAt'>): boolean {
+    const { reached, settings, counts, bytesSent } = this.#state
+    if (event.reportAt !== undefined || reached.nodes.size < settings.minShoutMembers) return false
+    const { origin, sequence, originNode, hops, payload } = event
+    const bytes = encodeBroadcastMessage({
+      type: 'gossip',
+      origin,
+      sequence,
+      hops,
+      isRepair: true,
+      reportMs: undefined,
+      originNode,
+      payload,
+    })
+    if (bytes.length > reached.maxBytes) return false
+    counts.shoutsSent++
+    bytesSent.gossip += bytes.length
+    this.#state.emit({ type: 'shout', bytes })
+    return true
+  }
+
   #take(
     { from, ...content }: Pick<LoggedEvent, 'origin' | 'sequence' | 'originNode' | 'payload' | 'hops' | 'from' | 'reportAt'>,
+    isShouted: boolean,
     now: number,
   ): void {
     const sender = from === undefined ? undefined : this.#neighbourhood.get(from)
@@ -194,6 +241,8 @@ export class Dissemination {
     const receivers: string[] = []
     for (const neighbour of this.#neighbourhood.values()) {
       if (neighbour.node === from || !(neighbour.isEager || !this.#tree.isMade)) continue
+      // Who is likely to have heard it is told its id alone, and asks for it otherwise.
+      if (isShouted && this.#state.reached.nodes.has(neighbour.node)) continue
       receivers.push(neighbour.node)
       event.told |= 1 << neighbour.slot
     }

@@ -39,6 +39,9 @@ export class BroadcastCluster {
   now = 0
   lossShare = 0
   isOpen: (from: string, to: string) => boolean = () => true
+  /** Whether a datagram for many arrives. */
+  isHeard: (from: string, to: string) => boolean = () => true
+  shouts = 0
   readonly hosts: Map<string, BroadcastHost> = new Map()
   readonly deliveries: Delivery[] = []
   readonly reports: { readonly at: number; readonly node: string; readonly report: ReportOutput }[] = []
@@ -112,7 +115,8 @@ export class BroadcastCluster {
     while (this.#agenda.peekTime() <= until) {
       this.now = this.#agenda.peekTime()
       const { host, from, bytes } = this.#agenda.pop()!
-      if (bytes !== undefined) this.#deliver(host, { type: 'message', from, bytes })
+      if (bytes !== undefined && from === '') this.#deliver(host, { type: 'shouted', bytes })
+      else if (bytes !== undefined) this.#deliver(host, { type: 'message', from, bytes })
       else if (host.wakeAt === this.now) this.#wake(host)
     }
     this.now = until
@@ -158,6 +162,15 @@ export class BroadcastCluster {
           from: host.node,
           bytes: output.bytes,
         })
+      }
+      case 'shout': {
+        this.shouts++
+        for (const to of this.up()) {
+          if (to === host || !this.isHeard(host.node, to.node)) continue
+          if (this.lossShare > 0 && this.#random.float() < this.lossShare) continue
+          this.#agenda.push(this.now + MIN_LATENCY_MS, { host: to, from: '', bytes: output.bytes })
+        }
+        return
       }
       case 'deliver':
         return void this.deliveries.push({
