@@ -1,7 +1,7 @@
 /** Agents on the hosts of a LAN, and deliveries by multicast among them. */
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { type Cluster, eventsOf, hashOf, MIB, receiptOf, sampleBytes, sha256, until, type Agent, type CliResult } from '../cluster.ts'
+import { eventsOf, hashOf, MIB, receiptOf, sampleBytes, sha256, until, type Agent, type CliResult, type Cluster } from '../cluster.ts'
 import type { Lan } from './lan.ts'
 
 /** Agents on hosts of a LAN, one cluster. */
