@@ -111,22 +111,15 @@ export const METRICS = {
     labels: [],
     stat: 'serf.healthScore',
   },
-  eventMembersReached: {
-    name: 'polycast_event_multicast_members',
-    type: 'gauge',
-    help: 'Members that events of this node reach by multicast.',
-    labels: [],
-    stat: 'tree.reached',
-  },
   eventMulticastsSent: {
-    name: 'polycast_event_multicasts_sent_total',
+    name: 'polycast_multicast_events_sent_total',
     type: 'counter',
     help: 'Events and queries of this node that went to many members in one datagram.',
     labels: [],
     stat: 'tree.multicastsSent',
   },
   eventMulticastsReceived: {
-    name: 'polycast_event_multicasts_received_total',
+    name: 'polycast_multicast_events_received_total',
     type: 'counter',
     help: 'Events and queries of other members that came by multicast.',
     labels: [],
@@ -209,6 +202,28 @@ export const METRICS = {
     help: 'Contents that are being sent or received.',
     labels: [],
     stat: 'swarm.active',
+  },
+
+  reachedMembers: {
+    name: 'polycast_multicast_reached_members',
+    type: 'gauge',
+    help: 'Members that say that multicast of this node reaches them.',
+    labels: [],
+    stat: 'reach.members',
+  },
+  reachSentPackets: {
+    name: 'polycast_multicast_beacons_sent_total',
+    type: 'counter',
+    help: 'Beacons and events sent by multicast, by broadcast, and as answers to beacons.',
+    labels: [],
+    stat: 'reach.sentPackets',
+  },
+  reachSentBytes: {
+    name: 'polycast_multicast_beacon_sent_bytes_total',
+    type: 'counter',
+    help: 'Bytes of beacons and events sent by multicast, by broadcast, and as answers to beacons.',
+    labels: [],
+    stat: 'reach.sentBytes',
   },
 
   storeContents: {
@@ -308,7 +323,7 @@ export const METRICS = {
 export type MetricName = keyof typeof METRICS
 
 /** What the data plane counts: the keys that some row takes its value from. */
-export type DataPlaneStats = Record<Exclude<StatKey, `serf.${string}` | `traffic.${string}` | `tree.${string}`>, number>
+export type DataPlaneStats = Record<Exclude<StatKey, `serf.${string}` | `traffic.${string}` | `tree.${string}` | `reach.${string}`>, number>
 
 type StatKey = Extract<(typeof METRICS)[MetricName], { readonly stat: string }>['stat']
 

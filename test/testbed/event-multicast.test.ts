@@ -25,9 +25,9 @@ interface Counts {
 }
 
 const METRICS: Readonly<Record<keyof Counts, string>> = {
-  reached: 'polycast_event_multicast_members',
-  multicastsSent: 'polycast_event_multicasts_sent_total',
-  multicastsReceived: 'polycast_event_multicasts_received_total',
+  reached: 'polycast_multicast_reached_members',
+  multicastsSent: 'polycast_multicast_events_sent_total',
+  multicastsReceived: 'polycast_multicast_events_received_total',
   payloadsSent: 'polycast_event_payloads_sent_total',
 }
 

@@ -25,11 +25,20 @@ const addressOf = (k: number): string => (k === 0 ? '10.77.0.1' : `10.77.1.${k}`
 
 /** What a host's doctor tells of multicast. */
 async function multicastOf(agent: Agent): Promise<MulticastReport> {
-  const { stdout, stderr } = await agent.cli('doctor', '--json')
-  assert.equal(stderr, '')
+  const { stdout, stderr, code, signal } = await agent.cli('doctor', '--json')
+  assert.ok(stdout !== '', `${agent.name}: exit ${code}, ${signal}, ${stderr}`)
   const { multicast } = JSON.parse(stdout) as DoctorReport
   assert.ok(multicast !== undefined, stdout)
   return multicast
+}
+
+/** A metric of a host, whose API is on that host's loopback. */
+function metricOf({ name, http }: Agent, metric: string): number {
+  const script = `fetch('http://${http}/metrics').then((answer) => answer.text()).then((text) => console.log(text))`
+  const line = inNamespace(name, process.execPath, '-e', script)
+    .split('\n')
+    .find((one) => one.startsWith(`${metric} `))
+  return Number(line?.split(' ')[1])
 }
 
 /** Who hears whom in a family, as `by<of bytes`, with a plus for broadcast. */
@@ -111,6 +120,19 @@ test('who hears whom by multicast, and why not', async (t) => {
     await says('all hear all', h0, all(8972), [], (report) => JSON.stringify(pathsOf(report, 6)) === JSON.stringify(all(8952, '')))
   })
 
+  await t.test('an event is one datagram', async () => {
+    const received = 'polycast_multicast_events_received_total'
+    const sent = metricOf(h0, 'polycast_multicast_events_sent_total')
+    const before = new Map([h1, h2].map((agent) => [agent, metricOf(agent, received)]))
+    const { code } = await h0.cli('event', 'hello', 'all')
+    assert.equal(code, 0)
+    for (const agent of [h1, h2]) {
+      await until(`${agent.name} hears it`, () => metricOf(agent, received) === before.get(agent)! + 1)
+    }
+    assert.equal(metricOf(h0, 'polycast_multicast_events_sent_total'), sent + 1)
+    assert.equal(metricOf(h0, 'polycast_multicast_reached_members'), 2)
+  })
+
   await t.test('a port of 1500 bytes, and one that swallows multicast and lets broadcast through', async () => {
     inSwitch('ip', 'link', 'set', 'h1', 'mtu', '1500')
     inSwitch('bridge', 'link', 'set', 'dev', 'h2', 'mcast_flood', 'off')
@@ -145,8 +167,13 @@ test('who hears whom by multicast, and why not', async (t) => {
     inNamespace('h2', 'nft', 'delete table inet fault')
   })
 
-  await t.test('a switch that forgets who joined, as nobody asks', async () => {
+  await t.test('a switch that forgets who joined, as nobody asks; and an address without a network', async () => {
     bridge('mcast_querier', '1')
-    await names('the missing querier', h1, 'multicast-no-querier', /querier/)
+    inNamespace('h2', 'sh', '-c', 'ip addr del 10.77.1.2/16 dev eth0; ip addr add 10.77.1.2/32 dev eth0')
+    const again = cluster.agents.findLast(({ name }) => name === 'h2')!
+    await Promise.all([
+      names('the missing querier', h1, 'multicast-no-querier', /querier/),
+      names('the missing route', again, 'multicast-no-route', /ip route add/),
+    ])
   })
 })

@@ -106,6 +106,8 @@ test('the wrong interface', () => {
   const { codes, text } = diagnose({ links: [listening, other] })
   assert.deepEqual(codes, ['multicast-wrong-interface'])
   assert.match(text, /--bind 192\.168\.0\.1/)
+  const sending = { ...other, link: { ...other.link, isSending: true } }
+  assert.deepEqual(diagnose({ links: [listening, sending], members: [] }).codes, [], 'bound to all: the others are on one of them')
 })
 
 test('frames of different sizes, in either direction, by name and size', () => {

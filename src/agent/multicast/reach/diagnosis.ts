@@ -81,7 +81,11 @@ function unheard(link: LinkObservation, observation: MulticastObservation): Caus
   const { interface: via, state, sinceMs, livedMs, peers, family, group } = { ...link, family: link.link.family }
   const elsewhere = observation.links.find(
     (other) =>
-      other.link.interface !== link.link.interface && other.link.family === family && other.peers.some(({ heardBytes }) => heardBytes > 0),
+      // Who is bound to all interfaces hears the others where they are.
+      !other.link.isSending &&
+      other.link.interface !== link.link.interface &&
+      other.link.family === family &&
+      other.peers.some(({ heardBytes }) => heardBytes > 0),
   )
   const neighbours = observation.members.filter(({ address }) => isInSubnet(address, via))
   if (!link.link.isSending) return undefined
@@ -138,8 +142,8 @@ function forgotten({ interface: via, revivals, livedMs }: LinkObservation): Caus
 }
 
 /** Others do not hear this node, or hear nothing at all. */
-function voiceless({ interface: via, peers, sinceMs, link, state }: LinkObservation): Cause | undefined {
-  if (!link.isSending || (state !== 'blocked' && sinceMs < SETTLED_MS)) return undefined
+function voiceless({ interface: via, peers, sinceMs, link, state, sendError }: LinkObservation): Cause | undefined {
+  if (!link.isSending || sendError !== undefined || (state !== 'blocked' && sinceMs < SETTLED_MS)) return undefined
   const telling = peers.filter(({ hearsBytes }) => hearsBytes !== undefined)
   const deaf = telling.filter(({ isDeaf }) => isDeaf)
   const missing = telling.filter(({ isDeaf, hearsBytes }) => !isDeaf && hearsBytes === 0)

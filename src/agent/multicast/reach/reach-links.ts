@@ -17,6 +17,8 @@ export interface ChosenLink {
 }
 
 const HEADER_BYTES = { 4: 28, 6: 48 } as const
+/** A failure of longer ago is over: beacons go out more often. */
+const RECENT_MS = 30_000
 /** Where the system does not tell. */
 const DEFAULT_MTU = 1500
 
@@ -113,9 +115,9 @@ export class LinkSockets {
     return this.#group.group
   }
 
-  /** What the system did not send, last. */
+  /** Why the system did not send something of late. */
   get sendError(): PolycastError | undefined {
-    return this.#link.socket.counters.sendErrors > 0 ? this.#link.socket.lastError : undefined
+    return this.#link.socket.lastErrorAgoMs < RECENT_MS ? this.#link.socket.lastError : undefined
   }
 
   get sent(): SocketCounters {

@@ -55,6 +55,7 @@ export class ReachService {
   readonly #machine: ReachMachine
   readonly #events: EventGroup
   readonly #groups: WellKnownGroups
+  #reachedMembers = 0
   readonly #sockets: Map<string, LinkSockets> = new Map()
   /** Links that could not be opened, and why. */
   readonly #problems: Map<string, { readonly chosen: ChosenLink; readonly error: PolycastError }> = new Map()
@@ -129,6 +130,7 @@ export class ReachService {
     const { unreadable, repeated } = this.#events.counters
     const stats = {
       links: this.#sockets.size,
+      members: this.#reachedMembers,
       sentPackets: 0,
       sentBytes: 0,
       sendErrors: 0,
@@ -219,6 +221,13 @@ export class ReachService {
     this.#settle()
   }
 
+  #tellTable(): void {
+    const table = this.#machine.table(performance.now())
+    this.#reachedMembers = new Set(table.flatMap(({ member, multicastBytes }) => (multicastBytes > 0 ? [member] : []))).size
+    this.#options.onTable(table)
+    this.#options.onReached(this.#events.follow(table))
+  }
+
   #settle(): void {
     if (this.#isClosed) return
     for (const output of this.#machine.drain()) this.#output(output)
@@ -260,9 +269,7 @@ export class ReachService {
       case 'changed':
         this.#tableTimer ??= setTimeout(() => {
           this.#tableTimer = undefined
-          const table = this.#machine.table(performance.now())
-          this.#options.onTable(table)
-          this.#options.onReached(this.#events.follow(table))
+          this.#tellTable()
         }, GATHER_MS)
     }
   }

@@ -72,6 +72,7 @@ export class UdpSocket {
   #port = 0
   #receiveBufferBytes = 0
   #lastError: PolycastError | undefined
+  #lastErrorAt = -Infinity
   #inode: string | undefined
   #firstDrops = 0
   #isClosed = false
@@ -112,6 +113,11 @@ export class UdpSocket {
   /** What the last datagram failed with that the system did not take. */
   get lastError(): PolycastError | undefined {
     return this.#lastError
+  }
+
+  /** How long ago that was, ms; Infinity for never. */
+  get lastErrorAgoMs(): number {
+    return performance.now() - this.#lastErrorAt
   }
 
   /** Datagrams that wait to be sent because the system's buffer is full. */
@@ -173,7 +179,7 @@ export class UdpSocket {
       socket.bind({ port, address, exclusive: true }, () => {
         socket.removeListener('error', failed)
         // What comes back of earlier datagrams (nobody listens there) is no error of this socket.
-        socket.on('error', (error) => (this.#lastError = this.explain(error)))
+        socket.on('error', (error) => this.#failed(error))
         try {
           this.#port = socket.address().port
           this.#growBuffers()
@@ -209,7 +215,12 @@ export class UdpSocket {
   readonly #sent = (error: Error | null): void => {
     if (error === null || this.#isClosed) return
     this.counters.sendErrors++
+    this.#failed(error)
+  }
+
+  #failed(error: Error): void {
     this.#lastError = this.explain(error)
+    this.#lastErrorAt = performance.now()
   }
 
   #growBuffers(): void {

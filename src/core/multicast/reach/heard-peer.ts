@@ -113,7 +113,8 @@ export class HeardPeer {
 
   /** The time in which nothing could be heard of anybody does not count. */
   forgiveSilence(ms: number, now: number): void {
-    for (const [size, heard] of this.#sizes) if (size < MAX_SIZES) heard.at = Math.min(now, heard.at + ms)
+    for (const heard of this.#sizes.values()) heard.at = Math.min(now, heard.at + ms)
+    this.multicastAt = Math.min(now, this.multicastAt + ms)
   }
 
   /** What did not come until now was not lost by chance. */

@@ -7,6 +7,7 @@
  */
 import type { Random } from '../../lib/random.ts'
 import { BROADCAST_SIZE, DIRECT_SIZE, encodeBeacon, reportRoom, type Beacon, type BeaconCipher, type PeerReport } from './beacon.ts'
+import { DirectReports } from './direct-reports.ts'
 import { HeardPeer } from './heard-peer.ts'
 import type { PathState, ReachLimits, ReachLink, ReachOutput, ReachPath, ReachTimes } from './reach-types.ts'
 
@@ -40,10 +41,9 @@ const FIRST_MS = 10_000
 const MAX_EAGER_NODES = 50
 const SWEEP_MS = 200
 const LARGE_SWEEP_MS = 500
+/** A look at all peers that is later than this means that the process did not get to run. */
+const HELD_UP_MS = 500
 const MANY_PEERS = 100
-/** How much a direct report waits for each node of the link, so that they do not all come at once. */
-const DIRECT_SPREAD_MS = 5
-const MAX_SPREAD_MS = 5000
 /** Who asks again for reports within this time gets one for both. */
 const DIRECT_AGAIN_MS = 3000
 const JITTER = 0.1
@@ -80,13 +80,9 @@ export class LinkMachine {
   #cursor = 0
   /** What is to be told soon, and how often still. */
   readonly #changes: Map<number, number> = new Map()
-  /** Whom to tell directly, and when. */
-  readonly #direct: Map<number, number> = new Map()
-  readonly #directAt: Map<number, number> = new Map()
-  #directTokens: number
-  #directTokensAt: number
+  readonly #direct: DirectReports
   #muteCursor = 0
-  readonly #deadlines: Record<'round' | 'small' | 'early' | 'earlyBroadcast' | 'rejoin' | 'sweep' | 'direct', number>
+  readonly #deadlines: Record<'round' | 'small' | 'early' | 'earlyBroadcast' | 'rejoin' | 'sweep', number>
 
   constructor(link: ReachLink, context: LinkContext, now: number) {
     this.link = link
@@ -100,8 +96,7 @@ export class LinkMachine {
     this.#startedAt = now
     this.#joinedAt = now
     this.#roundMs = times.roundMs
-    this.#directTokens = limits.directPerSec
-    this.#directTokensAt = now
+    this.#direct = new DirectReports(limits.directPerSec, random.fork('direct'))
     const first = now + random.float() * 200
     const isSending = link.isSending
     this.#deadlines = {
@@ -111,7 +106,6 @@ export class LinkMachine {
       earlyBroadcast: Infinity,
       rejoin: Infinity,
       sweep: now + SWEEP_MS,
-      direct: Infinity,
     }
   }
 
@@ -125,7 +119,7 @@ export class LinkMachine {
   }
 
   nextDeadline(): number {
-    return Math.min(...Object.values(this.#deadlines))
+    return Math.min(this.#direct.nextDeadline(), ...Object.values(this.#deadlines))
   }
 
   /** Beats fast for a while and asks who hears it. */
@@ -155,7 +149,7 @@ export class LinkMachine {
     this.show(peer, now)
     // An answer is never longer than the question.
     if (datagramBytes < this.#sizes[0]!) return
-    const wasTold = now - (this.#directAt.get(peer.node) ?? -Infinity) < DIRECT_AGAIN_MS
+    const wasTold = this.#direct.toldAgoMs(peer.node, now) < DIRECT_AGAIN_MS
     if ((beacon.wantsReports && !wasTold) || (isNew && this.#isBeater(peer) && path !== 'direct')) this.#tellDirectly(peer.node, now)
     if (this.isFast && isNew) this.#deadlines.round = Math.max(now, Math.min(this.#deadlines.round, this.#lastRoundAt + times.fastMs))
   }
@@ -165,8 +159,7 @@ export class LinkMachine {
     if (!this.peers.delete(node)) return
     this.#ring = this.#ring.filter((one) => one !== node)
     this.#changes.delete(node)
-    this.#direct.delete(node)
-    this.#directAt.delete(node)
+    this.#direct.forget(node)
   }
 
   #add(peer: HeardPeer, now: number): void {
@@ -225,12 +218,14 @@ export class LinkMachine {
       due.earlyBroadcast = Infinity
       this.#send(BROADCAST_SIZE, now)
     }
-    if (due.direct <= now) this.#sendDirect(now)
+    if (this.#direct.nextDeadline() <= now) for (const node of this.#direct.takeDue(now)) this.#sendTo(node, now)
   }
 
   /** Looks over all peers: who is silent, who beats fast, whether the path is dead. */
   #sweep(now: number): void {
     const { times } = this.#context
+    const lateMs = now - this.#deadlines.sweep
+    if (lateMs > HELD_UP_MS) this.#forgive(lateMs, now)
     this.#count(now)
     for (const peer of this.peers.values()) {
       this.#compare(peer, now)
@@ -256,6 +251,16 @@ export class LinkMachine {
     }
     this.#tellDeafEars(now)
     this.#deadlines.sweep = now + (this.peers.size > MANY_PEERS ? LARGE_SWEEP_MS : SWEEP_MS)
+  }
+
+  /** This node did not get to run, and heard nobody for that: it says nothing about the others, nor about the path. */
+  #forgive(ms: number, now: number): void {
+    this.#multicastAt = Math.min(now, this.#multicastAt + ms)
+    for (const peer of this.peers.values()) {
+      peer.heardAt = Math.min(now, peer.heardAt + ms)
+      peer.forgiveSilence(ms, now)
+      peer.forgiveGaps()
+    }
   }
 
   /** When the silence of those that beat fast, or of all if none does, says that nothing comes any more; Infinity where nobody is expected. */
@@ -420,32 +425,12 @@ export class LinkMachine {
   // ---- to single nodes ----
 
   #tellDirectly(node: number, now: number): void {
-    if (!this.link.isSending || this.#direct.has(node)) return
-    const waitMs = this.#context.random.float() * Math.min(MAX_SPREAD_MS, DIRECT_SPREAD_MS * (this.#population + 1))
-    this.#direct.set(node, now + waitMs)
-    this.#deadlines.direct = Math.min(this.#deadlines.direct, now + waitMs)
-  }
-
-  #sendDirect(now: number): void {
-    const { directPerSec } = this.#context.limits
-    this.#directTokens = Math.min(directPerSec, this.#directTokens + ((now - this.#directTokensAt) * directPerSec) / 1000)
-    this.#directTokensAt = now
-    let next = Infinity
-    for (const [node, at] of this.#direct) {
-      if (at > now) next = Math.min(next, at)
-      else if (this.#directTokens >= 1) {
-        this.#direct.delete(node)
-        this.#sendTo(node, now)
-      } else next = Math.min(next, now + 1000 / directPerSec)
-    }
-    this.#deadlines.direct = next
+    if (this.link.isSending) this.#direct.schedule(node, this.#population, now)
   }
 
   #sendTo(node: number, now: number): void {
     const peer = this.peers.get(node)
     if (peer === undefined) return
-    this.#directTokens--
-    this.#directAt.set(node, now)
     const bytes = this.#compose(DIRECT_SIZE, this.#sizes[0]!, node, now)
     this.#context.emit({ type: 'send', link: this.link.id, path: 'direct', to: peer.from, bytes })
   }
@@ -459,7 +444,7 @@ export class LinkMachine {
       if (peer === undefined || !peer.isFresh(now) || !(this.#isBeater(peer) || this.#population <= MAX_EAGER_NODES)) continue
       const isHeard = peer.report !== undefined && (peer.report.multicastBytes > 0 || peer.report.isBroadcastHeard)
       if (isHeard && !peer.beacon.isDeaf) continue
-      if (now - (this.#directAt.get(peer.node) ?? -Infinity) < this.#context.times.roundMs) continue
+      if (this.#direct.toldAgoMs(peer.node, now) < this.#context.times.roundMs) continue
       return this.#tellDirectly(peer.node, now)
     }
   }

@@ -34,6 +34,7 @@ class Lan {
   readonly paths: Map<string, { readonly state: PathState; readonly at: number }[]> = new Map()
   readonly rejoins: Map<string, number[]> = new Map()
   readonly #wakes: Map<string, number> = new Map()
+  readonly #frozen: Map<string, number> = new Map()
   now = 0
   /** Datagrams that went on the wire: to a group or to all counts once. */
   sent = 0
@@ -102,19 +103,20 @@ class Lan {
       for (const to of targets) {
         if (to === name || !this.passes({ from: name, to, path: output.path, bytes: output.bytes.length, now: this.now })) continue
         this.agenda.push(this.now + 0.2, () => {
+          if ((this.#frozen.get(to) ?? 0) > this.now) return
           this.machines.get(to)?.handle({ type: 'packet', link: 'eth0/4', path: output.path, from: name, bytes: output.bytes }, this.now)
           this.settle(to)
         })
       }
     }
-    const next = machine.nextDeadline()
+    const next = Math.max(machine.nextDeadline(), this.#frozen.get(name) ?? 0)
     if ((this.#wakes.get(name) ?? Infinity) <= next) return
     this.#wakes.set(name, next)
     this.agenda.push(next, () => {
       if (this.#wakes.get(name) === next) this.#wakes.delete(name)
       const current = this.machines.get(name)
       if (current === undefined) return
-      if (current.nextDeadline() <= this.now) current.handleTimeout(this.now)
+      if (current.nextDeadline() <= this.now && (this.#frozen.get(name) ?? 0) <= this.now) current.handleTimeout(this.now)
       this.settle(name)
     })
   }
@@ -125,6 +127,11 @@ class Lan {
       this.agenda.pop()!()
     }
     this.now = untilMs
+  }
+
+  /** Its process is stopped until then: what comes meanwhile is lost. */
+  freeze(name: string, untilMs: number): void {
+    this.#frozen.set(name, untilMs)
   }
 
   /** How `from` reaches each of the others. */
@@ -328,6 +335,30 @@ test('of 1,000 nodes, each sends its share, and what a node remembers is bounded
   const before = lan.sent
   lan.run(lan.now + 6000)
   assert.ok(lan.sent - before <= 12, `${lan.sent - before} in 6 s`)
+})
+
+test('a node that did not get to run takes its own silence for nobody else’s', () => {
+  const lan = new Lan({ nodes: 4 })
+  lan.run(5000)
+  lan.freeze('n2', 14_000)
+  lan.run(14_300)
+  assert.deepEqual(
+    lan.paths.get('n2')!.map(({ state }) => state),
+    ['open'],
+  )
+  assert.equal(
+    lan.machines
+      .get('n2')!
+      .report(lan.now)[0]!
+      .peers.every(({ heardBytes, lossShare }) => heardBytes === 1472 && lossShare === 0),
+    true,
+  )
+  lan.run(17_000)
+  assert.deepEqual(
+    lan.paths.get('n2')!.map(({ state }) => state),
+    ['open'],
+  )
+  assert.deepEqual([...new Set(Object.values(lan.matrix()))], ['1472+'])
 })
 
 test('who is to send to many is told by all soon', () => {
