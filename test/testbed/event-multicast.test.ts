@@ -13,8 +13,8 @@ const PREFIX = 'events'
 /** h0 to h5; what is sent to a group does not come to the last one. */
 const HOSTS = 6
 const DEAF = 5
-const EVENTS = 60
-const PAUSE_MS = 20
+const EVENTS = 40
+const PAUSE_MS = 10
 
 /** What is counted of one agent. */
 interface Counts {
