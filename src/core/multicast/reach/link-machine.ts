@@ -7,6 +7,7 @@
  */
 import type { Random } from '../../lib/random.ts'
 import { BROADCAST_SIZE, DIRECT_SIZE, encodeBeacon, reportRoom, type Beacon, type BeaconCipher, type PeerReport } from './beacon.ts'
+import { takeCensus } from './census.ts'
 import { DirectReports } from './direct-reports.ts'
 import { HeardPeer } from './heard-peer.ts'
 import type { PathState, ReachLimits, ReachLink, ReachOutput, ReachPath, ReachTimes } from './reach-types.ts'
@@ -299,20 +300,8 @@ export class LinkMachine {
   /** How many there are, whether this node is one of those that beat fast, and how long its rounds are. */
   #count(now: number): void {
     const { node, limits, times, memberCount } = this.#context
-    let count = 0
-    let told = 0
-    const lowest: number[] = []
-    for (const peer of this.peers.values()) {
-      if (!peer.isFresh(now)) continue
-      count++
-      told = Math.max(told, peer.beacon.peers)
-      if (lowest.length === limits.fastNodes && peer.node > lowest.at(-1)!) continue
-      lowest.push(peer.node)
-      lowest.sort((a, b) => a - b)
-      lowest.length = Math.min(lowest.length, limits.fastNodes)
-    }
-    const lower = lowest.filter((other) => other < node).length
-    this.#highestBeater = lowest.length < limits.fastNodes ? Infinity : lowest.at(-1)!
+    const { count, told, lower, highestBeater } = takeCensus(this.peers.values(), node, limits.fastNodes, now)
+    this.#highestBeater = highestBeater
     this.#population = count
     const isAlone = count === 0
     const isFirst = lower < limits.fastNodes && (!isAlone || now - Math.max(this.#startedAt, this.#heardAt) < FIRST_MS)
