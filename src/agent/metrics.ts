@@ -117,6 +117,7 @@ export const METRICS = {
     labels: [],
     stat: 'serf.healthScore',
   },
+<<<<<<< HEAD
   rpcAccepted: {
     name: 'polycast_serf_rpc_connections_total',
     type: 'counter',
@@ -180,15 +181,17 @@ export const METRICS = {
     labels: [],
     stat: 'tree.reached',
   },
+=======
+>>>>>>> mc-events
   eventMulticastsSent: {
-    name: 'polycast_event_multicasts_sent_total',
+    name: 'polycast_multicast_events_sent_total',
     type: 'counter',
     help: 'Events and queries of this node that went to many members in one datagram.',
     labels: [],
     stat: 'tree.multicastsSent',
   },
   eventMulticastsReceived: {
-    name: 'polycast_event_multicasts_received_total',
+    name: 'polycast_multicast_events_received_total',
     type: 'counter',
     help: 'Events and queries of other members that came by multicast.',
     labels: [],
@@ -350,6 +353,10 @@ export const METRICS = {
     labels: [],
     stat: 'reach.sentBytes',
   },
+<<<<<<< HEAD
+=======
+
+>>>>>>> mc-events
   storeContents: {
     name: 'polycast_store_contents',
     type: 'gauge',
@@ -447,7 +454,11 @@ export const METRICS = {
 export type MetricName = keyof typeof METRICS
 
 /** What the data plane counts: the keys that some row takes its value from. */
+<<<<<<< HEAD
 export type DataPlaneStats = Record<Exclude<StatKey, `serf.${string}` | `traffic.${string}` | `rpc.${string}` | `tree.${string}` | `reach.${string}`>, number>
+=======
+export type DataPlaneStats = Record<Exclude<StatKey, `serf.${string}` | `traffic.${string}` | `tree.${string}` | `reach.${string}`>, number>
+>>>>>>> mc-events
 
 type StatKey = Extract<(typeof METRICS)[MetricName], { readonly stat: string }>['stat']
 

@@ -13,8 +13,8 @@ const PREFIX = 'events'
 /** h0 to h5; what is sent to a group does not come to the last one. */
 const HOSTS = 6
 const DEAF = 5
-const EVENTS = 60
-const PAUSE_MS = 20
+const EVENTS = 40
+const PAUSE_MS = 10
 
 /** What is counted of one agent. */
 interface Counts {
@@ -25,9 +25,9 @@ interface Counts {
 }
 
 const METRICS: Readonly<Record<keyof Counts, string>> = {
-  reached: 'polycast_event_multicast_members',
-  multicastsSent: 'polycast_event_multicasts_sent_total',
-  multicastsReceived: 'polycast_event_multicasts_received_total',
+  reached: 'polycast_multicast_reached_members',
+  multicastsSent: 'polycast_multicast_events_sent_total',
+  multicastsReceived: 'polycast_multicast_events_received_total',
   payloadsSent: 'polycast_event_payloads_sent_total',
 }
 

@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import * as fc from 'fast-check'
 import { Random } from '../../lib/random.ts'
 import { isWireError } from '../../wire/wire-error.ts'
 import { BroadcastCluster } from '../testing/broadcast-cluster.ts'
@@ -352,4 +353,32 @@ test('by multicast come the events of members alone, as they were sent first; ev
   )
   const { dropped, multicastsReceived } = subject.machine.stats()
   assert.deepEqual([dropped.malformed, dropped.strangers, multicastsReceived], [6, 1, 0])
+})
+
+test('whatever comes by multicast, nothing is thrown, and no event given out twice', () => {
+  const message = fc.record({
+    sequence: fc.integer({ min: 1, max: 5 }),
+    hops: fc.nat(1),
+    isRepair: fc.boolean(),
+    isMulticast: fc.boolean(),
+    reportMs: fc.option(fc.nat(2000), { nil: undefined }),
+    originNode: fc.constantFrom('a', 'o', 'self', 'stranger', ''),
+  })
+  const bytes = fc.oneof(
+    message.map((changes) => encodeBroadcastMessage(event(changes))),
+    fc.uint8Array({ maxLength: 60 }),
+  )
+  fc.assert(
+    fc.property(fc.array(bytes, { maxLength: 30 }), fc.subarray(['a', 'b', 'c', 'o', 'self']), (datagrams, names) => {
+      const subject = new Subject()
+      subject.tell({ type: 'reached', names: new Set(names), maxBytes: 1200 })
+      const delivered = datagrams.flatMap((datagram) => {
+        subject.tell({ type: 'multicast', bytes: datagram })
+        return subject.pass(7).filter((one) => one.startsWith('deliver'))
+      })
+      subject.pass(5000)
+      assert.ok(delivered.length <= 5)
+    }),
+    { numRuns: 50 },
+  )
 })

@@ -5,8 +5,7 @@
  * Not here: sockets, who gets an event by multicast at all, and what becomes of those that do not (`core/gossip/broadcast`).
  */
 import { isWireError } from '../../wire/wire-error.ts'
-import { hash32 } from '../addresses.ts'
-import type { BeaconCipher } from '../reach/beacon.ts'
+import { clusterHash, type BeaconCipher } from '../reach/beacon.ts'
 import { nodeOf } from '../reach/reach-machine.ts'
 import type { ReachEntry } from '../reach/reach-types.ts'
 import { SequenceWindow } from '../reach/sequence-window.ts'
@@ -69,7 +68,7 @@ export class EventGroup {
   constructor(options: EventGroupOptions) {
     this.#options = options
     this.#limits = { ...EVENT_GROUP_LIMITS, ...options.limits }
-    this.#cluster = hash32(`polycast ${options.cluster}`)
+    this.#cluster = clusterHash(options.cluster)
     this.#node = nodeOf(options.name)
   }
 
