@@ -117,7 +117,6 @@ export const METRICS = {
     labels: [],
     stat: 'serf.healthScore',
   },
-<<<<<<< HEAD
   rpcAccepted: {
     name: 'polycast_serf_rpc_connections_total',
     type: 'counter',
@@ -174,15 +173,6 @@ export const METRICS = {
     labels: [],
     stat: 'rpc.forgottenQueries',
   },
-  eventMembersReached: {
-    name: 'polycast_event_multicast_members',
-    type: 'gauge',
-    help: 'Members that events of this node reach by multicast.',
-    labels: [],
-    stat: 'tree.reached',
-  },
-=======
->>>>>>> mc-events
   eventMulticastsSent: {
     name: 'polycast_multicast_events_sent_total',
     type: 'counter',
@@ -353,10 +343,6 @@ export const METRICS = {
     labels: [],
     stat: 'reach.sentBytes',
   },
-<<<<<<< HEAD
-=======
-
->>>>>>> mc-events
   storeContents: {
     name: 'polycast_store_contents',
     type: 'gauge',
@@ -454,11 +440,10 @@ export const METRICS = {
 export type MetricName = keyof typeof METRICS
 
 /** What the data plane counts: the keys that some row takes its value from. */
-<<<<<<< HEAD
-export type DataPlaneStats = Record<Exclude<StatKey, `serf.${string}` | `traffic.${string}` | `rpc.${string}` | `tree.${string}` | `reach.${string}`>, number>
-=======
-export type DataPlaneStats = Record<Exclude<StatKey, `serf.${string}` | `traffic.${string}` | `tree.${string}` | `reach.${string}`>, number>
->>>>>>> mc-events
+export type DataPlaneStats = Record<
+  Exclude<StatKey, `serf.${string}` | `traffic.${string}` | `rpc.${string}` | `tree.${string}` | `reach.${string}`>,
+  number
+>
 
 type StatKey = Extract<(typeof METRICS)[MetricName], { readonly stat: string }>['stat']
 

@@ -55,10 +55,7 @@ export class ReachService {
   readonly #machine: ReachMachine
   readonly #events: EventGroup
   readonly #groups: WellKnownGroups
-<<<<<<< HEAD
-=======
   #reachedMembers = 0
->>>>>>> mc-events
   readonly #sockets: Map<string, LinkSockets> = new Map()
   /** Links that could not be opened, and why. */
   readonly #problems: Map<string, { readonly chosen: ChosenLink; readonly error: PolycastError }> = new Map()
@@ -224,8 +221,6 @@ export class ReachService {
     this.#settle()
   }
 
-<<<<<<< HEAD
-=======
   #tellTable(): void {
     const table = this.#machine.table(performance.now())
     this.#reachedMembers = new Set(table.flatMap(({ member, multicastBytes }) => (multicastBytes > 0 ? [member] : []))).size
@@ -233,7 +228,6 @@ export class ReachService {
     this.#options.onReached(this.#events.follow(table))
   }
 
->>>>>>> mc-events
   #settle(): void {
     if (this.#isClosed) return
     for (const output of this.#machine.drain()) this.#output(output)
@@ -275,13 +269,7 @@ export class ReachService {
       case 'changed':
         this.#tableTimer ??= setTimeout(() => {
           this.#tableTimer = undefined
-<<<<<<< HEAD
-          const table = this.#machine.table(performance.now())
-          this.#options.onTable(table)
-          this.#options.onReached(this.#events.follow(table))
-=======
           this.#tellTable()
->>>>>>> mc-events
         }, GATHER_MS)
     }
   }

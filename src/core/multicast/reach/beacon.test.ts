@@ -43,7 +43,7 @@ test('a beacon comes out as it went in, of the size that was asked for', () => {
   )
 })
 
-test('vector of docs/specs/10-reach.md §7', () => {
+test('vector of docs/specs/10-reach.md §8', () => {
   const beacon: Beacon = {
     size: 0,
     isFast: true,

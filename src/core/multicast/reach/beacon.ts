@@ -16,6 +16,7 @@
 import { Reader } from '../../wire/reader.ts'
 import { wireError, type WireError } from '../../wire/wire-error.ts'
 import { Writer } from '../../wire/writer.ts'
+import { hash32 } from '../addresses.ts'
 
 /** What a node hears of another one on a link. */
 export interface PeerReport {
@@ -76,6 +77,11 @@ const QUALITY_BROADCAST = 128
 const MAX_VALUE = 0xffff
 /** Reports of a beacon at the most: what fits the largest datagram. */
 const MAX_REPORTS = 8192
+
+/** A cluster in datagrams: 32 bits of its name. */
+export function clusterHash(name: string): number {
+  return hash32(`polycast ${name}`)
+}
 
 /** How many reports fit a beacon of so many bytes. */
 export function reportRoom(datagramBytes: number, cipher: BeaconCipher): number {

@@ -8,7 +8,7 @@
 import type { Random } from '../../lib/random.ts'
 import { isWireError } from '../../wire/wire-error.ts'
 import { hash32 } from '../addresses.ts'
-import { decodeBeacon } from './beacon.ts'
+import { clusterHash, decodeBeacon } from './beacon.ts'
 import type { HeardPeer } from './heard-peer.ts'
 import { LinkMachine, type LinkContext } from './link-machine.ts'
 import {
@@ -50,7 +50,7 @@ export class ReachMachine {
     this.#limits = { ...REACH_LIMITS, ...options.limits }
     this.#times = { ...REACH_TIMES, ...options.times }
     this.#random = random
-    this.#cluster = hash32(`polycast ${options.cluster}`)
+    this.#cluster = clusterHash(options.cluster)
     this.#node = nodeOf(options.name)
   }
 
