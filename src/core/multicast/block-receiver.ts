@@ -51,6 +51,7 @@ export class BlockReceiver {
   #suspectUntil = -Infinity
   #lastBlock = -1
   #lastChangeAt = 0
+  #lastPacketAt = 0
   #runMs = 0
 
   constructor(options: ReceiverOptions, limits: ReceiverLimits, loss: LossMeter, emit: (output: ReceiverOutput) => void) {
@@ -121,6 +122,7 @@ export class BlockReceiver {
     }
     const sequence = this.#loss.add(header.sequence, now)
     if (header.block !== this.#lastBlock) this.#changeBlock(header.block, now)
+    this.#lastPacketAt = now
     const block = known ?? this.#meet(header.block, sequence)
     if (block === undefined) {
       counters.duplicatePackets++
@@ -167,7 +169,8 @@ export class BlockReceiver {
 
   /** When packets came of which block: how long a run lasts. */
   #changeBlock(block: number, now: number): void {
-    const elapsedMs = now - this.#lastChangeAt
+    // A pause after a run is no part of it: it would make requests wait where there is nothing to wait for.
+    const elapsedMs = this.#lastPacketAt - this.#lastChangeAt
     // The long ones count: a repair is a short run, and waits for a whole block to end.
     if (this.#lastBlock >= 0) this.#runMs = Math.min(this.#limits.maxHoldoffMs, Math.max(elapsedMs, RUN_FADE * this.#runMs))
     this.#lastBlock = block

@@ -337,7 +337,9 @@ export class MulticastReceiver {
   #join(now: number): void {
     this.#send({ type: 'join', name: this.#options.name, app: this.#options.app })
     this.#timers.join = now + this.#joinPauseMs * (0.75 + this.#random.float() / 2)
-    this.#joinPauseMs = Math.min(this.#limits.maxJoinRetryMs, 1.5 * this.#joinPauseMs)
+    // Who hears the session and is not known there misses blocks meanwhile; many that did so would be a storm.
+    const isUrgent = this.#isHeard && (this.#options.invited ?? 1) <= PROMPT_GROUP
+    this.#joinPauseMs = Math.min(isUrgent ? this.#limits.joinRetryMs : this.#limits.maxJoinRetryMs, 1.5 * this.#joinPauseMs)
   }
 
   #considerEnd(now: number): void {
