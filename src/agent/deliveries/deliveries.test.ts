@@ -29,6 +29,23 @@ test('a file that only the sender has comes to all others, with a receipt from e
   }
 })
 
+test('only those that will be invited by multicast are told to wait for it', async (t) => {
+  const bed = await Bed.open(t, ['n1', 'n2', 'n3', 'n4'])
+  const waits = async (...reached: string[]): Promise<Record<string, number | undefined>> => {
+    bed.reached.clear()
+    for (const name of reached) bed.reached.add(name)
+    const told: Record<string, number | undefined> = {}
+    for (const name of ['n2', 'n3', 'n4']) {
+      const node = bed.node(name)
+      node.fetched = ({ multicastWaitMs }) => (told[name] = multicastWaitMs)
+    }
+    await bed.send('n1', { source: await bed.file('f', randomBytes(9 * KIB)), selector: 'all' })
+    return told
+  }
+  assert.deepEqual(await waits('n2', 'n4'), { n2: 300, n3: undefined, n4: 300 })
+  assert.deepEqual(await waits('n2'), { n2: undefined, n3: undefined, n4: undefined })
+})
+
 test('the events of a delivery: started, progress, a receipt each, done', async (t) => {
   const bed = await Bed.open(t, ['n1', 'n2', 'n3'])
   let release = (): void => undefined

@@ -38,6 +38,8 @@ export class FakeNode implements DataPlane {
   readonly crashed: Promise<void> = new Promise((resolve) => {
     this.crash = resolve
   })
+  /** Told of the ticket of each fetch. */
+  fetched: (ticket: Ticket) => void = () => undefined
   publishes = 0
   outputs = 0
 
@@ -102,6 +104,7 @@ export class FakeNode implements DataPlane {
   }
 
   fetch(ticket: Ticket): Transfer {
+    this.fetched(ticket)
     return new FakeTransfer(this, ticket)
   }
 

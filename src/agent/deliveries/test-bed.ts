@@ -25,6 +25,8 @@ export class Bed {
   readonly nodes: Map<string, FakeNode> = new Map()
   readonly logged: string[] = []
   readonly directory: string
+  /** Whom multicast reaches from every node. */
+  readonly reached: Set<string> = new Set()
   readonly #crashed: Deliveries[] = []
 
   constructor(directory: string) {
@@ -56,7 +58,14 @@ export class Bed {
           if (node.isAlive) callback()
         }),
     }
-    const service = await Deliveries.open({ dataDirectory: node.disk.directory, dataPlane: node, membership: node.membership, log, clock })
+    const service = await Deliveries.open({
+      dataDirectory: node.disk.directory,
+      dataPlane: node,
+      membership: node.membership,
+      log,
+      clock,
+      multicast: { minReceivers: 2, isReached: (member) => this.reached.has(member), wanted: () => undefined },
+    })
     this.services.set(name, service)
     this.nodes.set(name, node)
     await service.start()

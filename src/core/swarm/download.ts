@@ -135,6 +135,8 @@ export class Downloads {
 
   /** Another way is about to bring all that is missing: what was asked for is taken back. */
   held(): void {
+    // Whoever is told that a run is not needed leaves it out later, too, even as a parent: afterwards it has to be asked for.
+    for (const run of this.#requests.runs()) this.#withheld.add(run)
     this.#requests.reset()
   }
 
