@@ -91,7 +91,7 @@ function receive(root: Uint8Array, payloads: readonly Uint8Array[]): Map<number,
 
 void test('one who knows the root alone gets manifest and content from the blocks, in any order', async () => {
   const { blocks, handedOut, manifest } = bed()
-  blocks.joined('a', needsOf())
+  blocks.joined('a', needsOf(), false)
   const { payloads, isEnd } = await drain(blocks)
   assert.ok(isEnd)
   assert.ok(payloads.every((payload) => payload.length <= BLOCK_BYTES))
@@ -105,26 +105,36 @@ void test('one who knows the root alone gets manifest and content from the block
 
 void test('only what somebody lacks is sent, what the most lack first', async () => {
   const { blocks, handedOut } = bed()
-  blocks.joined('a', needsOf(0, 1, 2, 3))
-  blocks.joined('b', needsOf(0, 1, 2, 5, 6, 7, 8, 9))
+  blocks.joined('a', needsOf(0, 1, 2, 3), false)
+  blocks.joined('b', needsOf(0, 1, 2, 5, 6, 7, 8, 9), false)
   await drain(blocks)
   assert.deepEqual(handedOut, [4, 3, 5, 6, 7, 8, 9])
 })
 
 void test('nothing is sent again for those who come late: they get it by the swarm', async () => {
   const { blocks, handedOut } = bed()
-  blocks.joined('a', needsOf())
+  blocks.joined('a', needsOf(), false)
   await drain(blocks)
   handedOut.length = 0
-  blocks.joined('b', needsOf())
-  blocks.joined('c', needsOf())
+  blocks.joined('b', needsOf(), false)
+  blocks.joined('c', needsOf(), false)
   await drain(blocks)
   assert.deepEqual(handedOut, [])
 })
 
+void test('in a network that loses much, what a late one lacks is sent again', async () => {
+  const { blocks, handedOut } = bed()
+  blocks.joined('a', needsOf(), true)
+  await drain(blocks)
+  handedOut.length = 0
+  blocks.joined('b', needsOf(3, 4), true)
+  await drain(blocks)
+  assert.deepEqual(handedOut, [0, 1, 2, 5, 6, 7, 8, 9])
+})
+
 void test('who says what cannot be read counts as having nothing', async () => {
   const { blocks, handedOut } = bed()
-  blocks.joined('a', Uint8Array.of(200, 200))
+  blocks.joined('a', Uint8Array.of(200, 200), false)
   await drain(blocks)
   assert.equal(handedOut.length, LENGTHS.length)
 })
@@ -133,7 +143,7 @@ void test('a content that is still being read is sent as far as it is here', asy
   const have = new Bitfield(LENGTHS.length)
   have.setRange(0, 4)
   const { blocks, handedOut } = bed(have)
-  blocks.joined('a', needsOf())
+  blocks.joined('a', needsOf(), false)
   const first = await drain(blocks)
   assert.ok(!first.isEnd)
   assert.deepEqual(handedOut, [0, 1, 2, 3])

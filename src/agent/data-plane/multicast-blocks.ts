@@ -3,8 +3,10 @@
  * they are in it. Which chunk is next is the plan's matter (core/multicast), how a block is laid out the builder's.
  */
 import { BlockBuilder } from '../../core/multicast/block-builder.ts'
+import { decodeNeeds, encodeNeeds } from '../../core/multicast/needs.ts'
 import { SendPlan } from '../../core/multicast/send-plan.ts'
-import type { Bitfield } from '../../core/lib/bitfield.ts'
+import { Bitfield } from '../../core/lib/bitfield.ts'
+import { isWireError } from '../../core/wire/wire-error.ts'
 import type { ManifestView } from './manifest-view.ts'
 
 /** A block, or that there is none now. */
@@ -18,8 +20,11 @@ export interface NextBlock {
 
 /** Blocks of a session for the receivers that have joined it. */
 export interface BlockSource {
-  /** A receiver said what it has. */
-  joined(name: string, app: Uint8Array): void
+  /**
+   * A receiver said what it has. One that comes late is sent what was sent before only where `isLossy`: TCP, and so the swarm, is slow there,
+   * and a session is not. Elsewhere the swarm brings it at the same time as the session brings the rest.
+   */
+  joined(name: string, app: Uint8Array, isLossy: boolean): void
   left(name: string): void
   /** One call at a time. */
   next(): Promise<NextBlock>
@@ -40,8 +45,6 @@ export interface BlockContent {
 const FLUSH_MS = 8
 /** Chunks that are looked at for one block. */
 const MAX_RUN_CHUNKS = 1024
-/** Nothing is sent again for those who came late: the swarm brings it to them at the same time as the session brings the rest. */
-const NEVER_AGAIN = 2 ** 31
 /** What a receiver says that has nothing. */
 const NOTHING = new Uint8Array([0, 0])
 
@@ -53,6 +56,7 @@ export class ContentBlocks implements BlockSource {
   /** Chunks below this are available. */
   #availableTo = 0
   readonly #handedOut: (firstChunk: number, count: number) => void
+  readonly #sent: Bitfield = new Bitfield(0)
   #manifestFrom = 0
   #hasHead = true
   #hasSeal = false
@@ -69,12 +73,13 @@ export class ContentBlocks implements BlockSource {
     this.#content = content
     this.#blockBytes = options.blockBytes
     this.#builder = new BlockBuilder(options.blockBytes)
-    this.#plan = new SendPlan({ minLateReceivers: NEVER_AGAIN })
+    this.#plan = new SendPlan({ minLateReceivers: 1 })
     this.#handedOut = options.handedOut
   }
 
-  joined(name: string, app: Uint8Array): void {
+  joined(name: string, app: Uint8Array, isLossy: boolean): void {
     this.#look()
+    if (!isLossy && this.#sent.count > 0) return void this.#plan.join(name, this.#withSent(app))
     // Who says what cannot be read has nothing.
     if (this.#plan.join(name, app)?.disposition === 'disconnect') this.#plan.join(name, NOTHING)
   }
@@ -104,7 +109,22 @@ export class ContentBlocks implements BlockSource {
       const lengths = Array.from({ length: count }, (_, i) => view.manifest.chunkBytes(firstChunk + i))
       this.#builder.addChunks(firstChunk, lengths, bytes)
       this.#handedOut(firstChunk, count)
+      if (firstChunk + count > this.#sent.length) this.#sent.grow(firstChunk + count)
+      this.#sent.setRange(firstChunk, count)
     }
+  }
+
+  /** What a receiver has, and what it gets by the swarm since it was sent before. */
+  #withSent(app: Uint8Array): Uint8Array {
+    const held = this.#sent.clone()
+    held.grow(Math.max(held.length, this.#content.view.knownChunks))
+    const ranges = decodeNeeds(app)
+    if (isWireError(ranges)) return encodeNeeds(held)
+    for (let i = 0; i < ranges.length; i += 2) {
+      const end = Math.min(ranges[i]! + ranges[i + 1]!, held.length)
+      if (end > ranges[i]!) held.setRange(ranges[i]!, end - ranges[i]!)
+    }
+    return encodeNeeds(held)
   }
 
   #give(payload: Uint8Array): NextBlock {

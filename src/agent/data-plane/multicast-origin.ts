@@ -61,6 +61,8 @@ const AGAIN_MS = 2000
 const MAX_AGAIN_MS = 60_000
 /** Who has got everything is not invited again because it has not said so yet, ms. */
 const SERVED_MS = 1500
+/** Parity per source packet from which on a network counts as one in which TCP is slow. */
+const LOSSY_SHARE = 0.05
 /** Without header and UDP: what the smallest network that IPv4 allows lets through. */
 const LEAST_DATAGRAM_BYTES = 512
 const SALT_BYTES = 16
@@ -357,7 +359,7 @@ class Sending {
       case 'joined':
         this.#joined.add(event.name)
         this.#left.delete(event.name)
-        this.#source?.joined(event.name, event.app)
+        this.#source?.joined(event.name, event.app, this.#isLossy())
         return this.fill()
       case 'reached':
         this.reached.add(event.name)
@@ -370,6 +372,12 @@ class Sending {
         this.#count(event.status, event.sockets.sentBytes)
         return this.#finished(event.reason, event.status)
     }
+  }
+
+  /** Repairs take much of what is sent. */
+  #isLossy(): boolean {
+    const { sourcePackets, proactivePackets, repairPackets } = this.#last
+    return proactivePackets + repairPackets > LOSSY_SHARE * sourcePackets
   }
 
   #gone(name: string, reason: string): void {

@@ -44,6 +44,8 @@ export class Downloads {
   readonly #lateness: Lateness
   /** Runs that their parent won't send: it said so, or was told that they come from elsewhere. */
   readonly #withheld: Set<number> = new Set()
+  /** By neighbour: runs that it was asked for, and told while held that they are not needed. */
+  readonly #takenBack: Map<string, number[]> = new Map()
   #pickedAt = -Infinity
   /** What arrives, bytes per ms, smoothed; and what has arrived since `#ratedAt`. */
   #rate = 0
@@ -74,6 +76,7 @@ export class Downloads {
     this.#requests.reset()
     this.#lateness.reset()
     this.#withheld.clear()
+    this.#takenBack.clear()
   }
 
   /** There is a plan; `last` are the parents of the one before. */
@@ -135,14 +138,24 @@ export class Downloads {
 
   /** Another way is about to bring all that is missing: what was asked for is taken back. */
   held(): void {
-    // Whoever is told that a run is not needed leaves it out later, too, even as a parent: afterwards it has to be asked for.
-    for (const run of this.#requests.runs()) this.#withheld.add(run)
+    for (const neighbour of this.#state.neighbours.values()) {
+      if (neighbour.outstanding.size === 0) continue
+      this.#takenBack.set(neighbour.id, [...(this.#takenBack.get(neighbour.id) ?? []), ...neighbour.outstanding.keys()])
+    }
     this.#requests.reset()
   }
 
   /** The other way brings nothing more: what parents did not send meanwhile is nobody's fault. */
   released(now: number): void {
     this.#lateness.released(now)
+    // Whoever was told that a run is not needed counts it as served, and leaves it out later, too, even as a parent.
+    for (const [id, runs] of this.#takenBack) {
+      const missing = runs.filter((run) => !this.#state.hasRun(run))
+      if (missing.length > 0 && this.#state.neighbours.has(id)) {
+        this.#state.send(id, { type: 'lost', ranges: this.#state.rangesOf([...new Set(missing)]) })
+      }
+    }
+    this.#takenBack.clear()
     this.pickSoon(now)
   }
 

@@ -516,9 +516,9 @@ export class SwarmPeer {
     state.heldFrom = fromChunk
     // What came meanwhile is said before parents go on, so that they leave it out.
     if (!isMore) for (const neighbour of state.neighbours.values()) if (neighbour.mask !== 0) this.#announcements.tell(neighbour)
-    this.#tellCleared()
     if (isMore) this.#downloads.held()
     else this.#downloads.released(now)
+    this.#tellCleared()
   }
 
   #tick(now: number): void {
