@@ -329,6 +329,13 @@ export const METRICS = {
     labels: [],
     stat: 'multicast.givenUpBlocks',
   },
+  reachedMembers: {
+    name: 'polycast_multicast_reached_members',
+    type: 'gauge',
+    help: 'Members that say that multicast of this node reaches them.',
+    labels: [],
+    stat: 'reach.members',
+  },
   reachSentPackets: {
     name: 'polycast_multicast_beacons_sent_total',
     type: 'counter',
