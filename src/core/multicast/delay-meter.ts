@@ -1,11 +1,16 @@
 /**
  * The queue on the path: the one-way delay of packets above the least that was seen, by timestamps of two clocks that nobody has set. The least of some
- * packets that come one after the other counts, and the mean of those: a process that is woken late, or a burst that queues behind
- * itself, is no queue on the path (LEDBAT, RFC 6817, filters likewise).
+ * packets that come one after the other counts, and of those the lower quartile: a burst that queues behind itself, or a process that is woken
+ * late now and then, for whatever share of the time up to three quarters, is no queue on the path; one that stands is in all of them
+ * (LEDBAT, RFC 6817, filters likewise).
  */
 
 /** Packets of which the least delay counts. */
 const FILTER = 16
+/** The last ones that are kept between two reports: at a gigabit those of 50 ms. */
+const KEPT = 256
+/** Of them, in order, the one that counts. */
+const QUANTILE = 0.25
 
 /** The least delay is forgotten after one to two of these, ms: clocks drift, routes change. */
 const BASE_PERIOD_MS = 20_000
@@ -17,7 +22,7 @@ export class DelayMeter {
   #baseEndsAt = 0
   #least = Infinity
   #filtered = 0
-  #sum = 0
+  readonly #leasts = new Float64Array(KEPT)
   #count = 0
   #lastMs = 0
 
@@ -38,18 +43,17 @@ export class DelayMeter {
     if (++this.#filtered === FILTER) this.#takeLeast()
   }
 
-  /** The mean queue since the call before, ms. */
+  /** The queue since the call before, ms. */
   take(): number {
     if (this.#filtered > 0 && this.#count === 0) this.#takeLeast()
-    if (this.#count > 0) this.#lastMs = this.#sum / this.#count / 1000
-    this.#sum = 0
+    const leasts = this.#leasts.subarray(0, Math.min(this.#count, KEPT)).sort()
+    if (leasts.length > 0) this.#lastMs = leasts[Math.floor(QUANTILE * leasts.length)]! / 1000
     this.#count = 0
     return this.#lastMs
   }
 
   #takeLeast(): void {
-    this.#sum += Math.max(0, this.#least - this.#base)
-    this.#count++
+    this.#leasts[this.#count++ % KEPT] = Math.max(0, this.#least - this.#base)
     this.#least = Infinity
     this.#filtered = 0
   }

@@ -69,3 +69,13 @@ test('single late packets are no queue', () => {
   for (let i = 0; i < 160; i++) meter.add(i * 100, i / 10 + (i % 5 === 0 ? 3 : 0))
   assert.ok(meter.take() < 0.1)
 })
+
+test('a process that is woken late half of the time is no queue, one that stands is', () => {
+  const meter = new DelayMeter()
+  const add = (queueMs: (i: number) => number): number => {
+    for (let i = 0; i < 1600; i++) meter.add(i * 100, i / 10 + queueMs(i))
+    return meter.take()
+  }
+  assert.ok(add((i) => (Math.floor(i / 100) % 2 === 0 ? 0 : 12)) < 0.1)
+  assert.ok(add((i) => (Math.floor(i / 100) % 2 === 0 ? 6 : 12)) > 5.9)
+})
