@@ -58,7 +58,8 @@ async function measure() {
   const agents = []
   try {
     const source = values.tree === '0' ? makeFile(join(directory, 'payload.bin'), bytes) : makeTree(directory, Number(values.tree))
-    await startAgents({ n, addresses: addressesOfHosts(), directory, flags: values.set, node: values.node, agents })
+    // What multicast does on one LAN is bench/multicast's question.
+    await startAgents({ n, addresses: addressesOfHosts(), directory, flags: ['no-multicast', ...values.set], node: values.node, agents })
     const order = await readyOrder(source)
     if (values.warm) warmUp(directory)
     const before = { cpu: cpus(agents), sent: counters(), machine: machineCpu() }

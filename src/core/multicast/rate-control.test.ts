@@ -254,3 +254,33 @@ test('parity ahead follows the receiver in the middle, none below a thousandth',
   told(40, 1000)
   within(rate.proactiveShare, 0.018, 0.022, 'share')
 })
+
+test('a queue on the way to one of several does not end the start, nor for ever hold it up', () => {
+  const startOf = (queued: number, untilMs: number): number => {
+    const rate = new SessionRate({ initialBytesPerSec: 10_000_000 }, 0)
+    for (let now = 25; now <= untilMs; now += 25) {
+      const bytes = (rate.rateBytesPerSec * 25) / 1000
+      rate.sent(bytes, now)
+      for (let receiver = 0; receiver < 4; receiver++) {
+        const packets = Math.round(bytes / 1500)
+        rate.report(
+          {
+            receiver,
+            receivedPackets: packets,
+            lostPackets: 0,
+            lossBursts: 0,
+            overrunPackets: 0,
+            queueMs: receiver < queued ? 40 : 0,
+            receivedBytesPerSec: rate.rateBytesPerSec,
+            rttMs: 0.5,
+          },
+          now,
+        )
+      }
+    }
+    return rate.rateBytesPerSec
+  }
+  assert.ok(startOf(1, 200) >= 80_000_000, 'one of four')
+  assert.ok(startOf(3, 200) < 20_000_000, 'most of them')
+  assert.ok(startOf(1, 2000) <= startOf(1, 500), 'one of four that loses nothing: the start ends in the end')
+})

@@ -198,11 +198,13 @@ export class SessionRate implements RateControl {
     const { mode, fairQueueMs, scavengerQueueMs } = this.#options
     const limitMs = mode === 'fair' ? fairQueueMs : scavengerQueueMs
     const isWhole = this.#isWhole(path)
+    if (path.queueMs <= limitMs) path.queuedSince = undefined
+    else path.queuedSince ??= now
     if (isWhole && path.queueMs < fairQueueMs / 2) this.#futileYields = 0
     if (isWhole && path.queueMs < DRAINED_SHARE * fairQueueMs) this.#isCompetitive = false
     if (path.queueMs > limitMs && !this.#isCompetitive) {
       if (!isWhole) return
-      if (this.#isStarting) return this.#endStart(report, now)
+      if (this.#isStarting) return this.#slow.isQueueItsOwn(path, this.#paths, limitMs, now) ? undefined : this.#endStart(report, now)
       return mode === 'fair' ? this.#yield(path, now) : this.#scavengerYield(path, now)
     }
     // In the start a report needs not be about this rate alone, as long as it is about it too: in large groups they are far between.

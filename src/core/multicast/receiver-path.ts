@@ -49,6 +49,8 @@ export class ReceiverPath {
   reports = 0
   /** Since when each report had an excess or an overrun. */
   troubledSince: number | undefined = undefined
+  /** Since when each report told of a queue beyond the mode's limit. */
+  queuedSince: number | undefined = undefined
   /** Since when it is held for slow. */
   slowSince: number | undefined = undefined
   #capacity = Infinity

@@ -57,6 +57,17 @@ export class SlowReceivers {
     return troubled <= others
   }
 
+  /**
+   * Whether a queue is on the way to a few alone, at most half of the receivers, and not for long: the start goes on then. A port that is slow and
+   * has a large buffer would otherwise end the start for all before it loses anything, and nobody could tell that it is slow.
+   */
+  isQueueItsOwn(path: ReceiverPath, paths: ReadonlyMap<number, ReceiverPath>, limitMs: number, now: number): boolean {
+    if (path.queuedSince !== undefined && now - path.queuedSince >= 2 * this.#options.slowHoldMs) return false
+    let queued = 0
+    for (const other of paths.values()) if (other.queueMs > limitMs / 2) queued++
+    return 2 * queued <= paths.size
+  }
+
   #isBelow(path: ReceiverPath, paths: ReadonlyMap<number, ReceiverPath>, now: number): boolean {
     const potentials: number[] = []
     const arriving: number[] = []

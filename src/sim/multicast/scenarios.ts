@@ -139,6 +139,17 @@ const SCENARIOS: readonly MulticastScenario[] = [
     toldWithinMs: SECOND,
   },
   {
+    name: 'slow-deep-port',
+    what: 'of 4 receivers one has a port of 100 Mbit/s that keeps 1 MB: a queue of 84 ms before anything is lost; 64 MB',
+    receivers: 4,
+    blocks: 200,
+    options: { portOf: (receiver) => (receiver === 1 ? { bytesPerSec: LINK / 10, queueBytes: MB } : undefined) },
+    isHarmed: (receiver) => receiver === 1,
+    withinMs: 900,
+    mostSent: 1.15,
+    toldWithinMs: SECOND,
+  },
+  {
     name: 'blocked',
     what: 'of 64 receivers with 1 % loss every eighth gets no multicast from 200 ms on; 64 MB',
     receivers: 64,

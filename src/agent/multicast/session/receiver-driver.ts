@@ -66,7 +66,11 @@ export class ReceiverDriver {
     this.#machine = make(performance.now())
     this.#dropsTimer = setInterval(() => this.#readDrops(), DROPS_MS)
     this.#carryOut()
-    this.#arm()
+    // Many datagrams come in one turn of the event loop: what is due is looked at once after them.
+    this.#turn ??= setImmediate(() => {
+      this.#turn = undefined
+      this.#arm()
+    })
   }
 
   leave(): void {
@@ -87,11 +91,7 @@ export class ReceiverDriver {
     if (this.#isOver || this.#machine === undefined) return
     this.#machine.handle(input, performance.now())
     this.#carryOut()
-    // Many datagrams come in one turn of the event loop: what is due is looked at once after them.
-    this.#turn ??= setImmediate(() => {
-      this.#turn = undefined
-      this.#arm()
-    })
+    this.#arm()
   }
 
   #arm(): void {
@@ -104,10 +104,11 @@ export class ReceiverDriver {
       if (this.#isOver) return
     }
     const deadline = machine.nextDeadline()
-    if (deadline === this.#timerAt) return
+    // Most datagrams put the deadline off: a timer that goes off too early sets the next one, which is cheaper than a new one for each.
+    if (deadline >= this.#timerAt) return
     this.#timerAt = deadline
     clearTimeout(this.#timer)
-    if (deadline < Infinity) this.#timer = setTimeout(this.#timeout, Math.max(1, Math.round(deadline - now)))
+    this.#timer = setTimeout(this.#timeout, Math.max(1, Math.round(deadline - now)))
   }
 
   readonly #timeout = (): void => {
