@@ -88,6 +88,10 @@ export class FakeSessions implements MulticastSessions {
     return receiver
   }
 
+  groups(): Iterable<string> {
+    return [...this.senders, ...this.receivers].map(({ settings }) => settings.group)
+  }
+
   close(): Promise<void> {
     return Promise.resolve()
   }

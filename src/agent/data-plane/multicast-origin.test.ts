@@ -298,3 +298,14 @@ void test('the end stops all sessions', () => {
   bed.arrive('c', 'd')
   assert.equal(bed.sessions.senders.length, 1)
 })
+
+test('a session keeps away from the groups of those that run', () => {
+  const bed = new Bed()
+  let asked = 0
+  bed.sessions.groups = () => {
+    asked++
+    return []
+  }
+  bed.arrive('n1', 'n2')
+  assert.deepEqual([asked, bed.sessions.senders.length], [1, 1])
+})

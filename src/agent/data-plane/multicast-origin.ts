@@ -262,7 +262,7 @@ class Sending {
     const first = nodes[0]!
     const reachedBytes = Math.min(...nodes.map(({ datagramBytes }) => datagramBytes))
     this.#datagramBytes = settings.datagramBytes > 0 ? Math.min(settings.datagramBytes, reachedBytes) : reachedBytes
-    this.#group = pickGroup(this.#sessionId, 'ssm', first.family, [])!
+    this.#group = pickGroup(this.#sessionId, 'ssm', first.family, host.sessions.groups())!
     this.#waiting = nodes.map(({ name }) => name)
     for (const name of this.#waiting) this.#invited.add(name)
     this.#handle = host.sessions.send(

@@ -48,6 +48,8 @@ export interface MulticastSessions {
   prepare(): void
   send(settings: SenderSettings, listener: SenderListener): SenderHandle
   receive(settings: ReceiverSettings, listener: ReceiverListener): ReceiverHandle
+  /** Groups of all sessions that this node sends and receives now: another one keeps away from their Ethernet addresses. */
+  groups(): Iterable<string>
   close(): Promise<void>
 }
 
@@ -59,6 +61,8 @@ export class SessionThread implements MulticastSessions {
   #nextId = 1
   readonly #senders: Map<number, SenderListener> = new Map()
   readonly #receivers: Map<number, ReceiverListener> = new Map()
+  /** By the session's number. */
+  readonly #groups: Map<number, string> = new Map()
   #idleTimer: NodeJS.Timeout | undefined
   #isClosed = false
 
@@ -70,6 +74,7 @@ export class SessionThread implements MulticastSessions {
   send(settings: SenderSettings, listener: SenderListener): SenderHandle {
     const id = this.#nextId++
     this.#senders.set(id, listener)
+    this.#groups.set(id, settings.group)
     this.#say({ type: 'send', id, settings })
     return {
       invited: (names) => this.#say({ type: 'invited', id, names }),
@@ -82,8 +87,13 @@ export class SessionThread implements MulticastSessions {
   receive(settings: ReceiverSettings, listener: ReceiverListener): ReceiverHandle {
     const id = this.#nextId++
     this.#receivers.set(id, listener)
+    this.#groups.set(id, settings.group)
     this.#say({ type: 'receive', id, settings })
     return { leave: () => this.#say({ type: 'leave', id }) }
+  }
+
+  groups(): Iterable<string> {
+    return this.#groups.values()
   }
 
   async close(): Promise<void> {
@@ -121,6 +131,7 @@ export class SessionThread implements MulticastSessions {
     const listeners = [...this.#senders.values(), ...this.#receivers.values()]
     this.#senders.clear()
     this.#receivers.clear()
+    this.#groups.clear()
     for (const listener of listeners) listener.failed(error)
   }
 
@@ -162,6 +173,7 @@ export class SessionThread implements MulticastSessions {
   #forget(id: number): void {
     this.#senders.delete(id)
     this.#receivers.delete(id)
+    this.#groups.delete(id)
     this.#idle()
   }
 
