@@ -131,6 +131,10 @@ test('who hears whom by multicast, and why not', async (t) => {
 
   await t.test('multicast that never came: a firewall; and a node that is bound to the wrong interface', async () => {
     await h2.end('SIGKILL')
+    // It comes back on another port: until it is known that it had gone, there would be two of its name.
+    const isDead = async (agent: Agent): Promise<boolean> =>
+      (await agent.members()).some(({ name, status }) => name === 'h2' && status === 'dead')
+    for (const agent of [h0, h1]) await until(`${agent.name} knows that h2 is gone`, () => isDead(agent))
     inNamespace(
       'h2',
       'nft',
