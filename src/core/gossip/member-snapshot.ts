@@ -4,7 +4,7 @@
  */
 import { assert } from '../lib/assert.ts'
 import type { MemberRecord, MemberState } from './messages.ts'
-import { nameHash } from './name-hash.ts'
+import { hashUnits } from '../lib/text-hash.ts'
 
 /** Indices of records in the order of their names' hashes, and these. */
 export interface Ring {
@@ -32,7 +32,7 @@ export class MemberSnapshot {
   /** The records by their places on the ring of names, as it goes up; made when it is first asked for. */
   get ring(): Ring {
     if (this.#ring === undefined) {
-      const hashes = this.records.map(({ node }) => nameHash(node))
+      const hashes = this.records.map(({ node }) => hashUnits(node))
       const indices = Uint32Array.from(hashes.keys()).sort((a, b) => hashes[a]! - hashes[b]!)
       this.#ring = { indices, hashes: Uint32Array.from(indices, (index) => hashes[index]!) }
     }
@@ -57,5 +57,5 @@ export class MemberSnapshot {
 
 /** A member's part in the hash of a table: none when it is gone, as the gone are forgotten at different times. */
 export function memberHash({ node, incarnation, state }: { node: string; incarnation: number; state: MemberState }): number {
-  return state === 'dead' || state === 'left' ? 0 : nameHash(node, incarnation)
+  return state === 'dead' || state === 'left' ? 0 : hashUnits(node, incarnation)
 }

@@ -8,7 +8,7 @@
 import type { Random } from '../lib/random.ts'
 import { memberHash, type MemberSnapshot } from './member-snapshot.ts'
 import type { Alive, Endpoint, MemberRecord, MemberState, ProtocolVersions } from './messages.ts'
-import { nameHash, ringDistance } from './name-hash.ts'
+import { hashUnits } from '../lib/text-hash.ts'
 import type { Verdict } from './verdict.ts'
 
 export interface Member {
@@ -182,12 +182,12 @@ export class MemberTable {
   }
 
   #findNext(): Member | undefined {
-    const own = nameHash(this.self.node)
+    const own = hashUnits(this.self.node)
     let best: Member | undefined
     let leastDistance = Infinity
     for (const member of this.#added) {
       if (member === this.self || isGone(member)) continue
-      const distance = ringDistance(own, nameHash(member.node))
+      const distance = ringDistance(own, hashUnits(member.node))
       if (distance >= leastDistance) continue
       best = member
       leastDistance = distance
@@ -325,4 +325,10 @@ export function recordOf({ node, endpoint, meta, incarnation, state, versions }:
 /** The message that a member is alive, as it says itself. */
 export function aliveMessage({ node, endpoint, meta, incarnation, versions }: Member): Alive {
   return { type: 'alive', incarnation, node, address: endpoint.address, port: endpoint.port, meta, versions }
+}
+
+/** How far it is from one place on the ring to another, going up; a whole round from a place to itself. */
+function ringDistance(from: number, to: number): number {
+  const distance = (to - from) >>> 0
+  return distance === 0 ? 0x1_0000_0000 : distance
 }

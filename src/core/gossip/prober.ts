@@ -19,7 +19,7 @@
 import { endpointKey } from './endpoint.ts'
 import { highestProtocol, recordOf, type Member } from './member-table.ts'
 import type { Ack, Endpoint, PacketMessage, Ping, StreamMessage } from './messages.ts'
-import { nameHash } from './name-hash.ts'
+import { hashUnits } from '../lib/text-hash.ts'
 import { pingPatienceMs } from './profile.ts'
 import type { SwimState } from './swim-state.ts'
 import type { ProbeEvidence, ProbePath } from './verdict.ts'
@@ -118,7 +118,7 @@ export class Prober {
   confirm(member: Member, now: number): void {
     const { profile, table, limits, self, isLeaving } = this.#state
     if (profile.confirmers === 0 || isLeaving || this.#isProbing(member)) return
-    const share = nameHash(self.node, nameHash(member.node, member.incarnation)) / 0x1_0000_0000
+    const share = hashUnits(self.node, hashUnits(member.node, member.incarnation)) / 0x1_0000_0000
     if (share * (table.size - 2) >= profile.confirmers) return
     if (this.#probes.size >= limits.maxConfirming + 2) return void this.#state.skippedProbes++
     // The stream at once, too: it is what tells a process that is gone from one that stands still.

@@ -8,6 +8,7 @@
  * seen in use. RFC 4607 (232/8, ff3x::/32), RFC 2365 (239.192/14), RFC 3307 (identifiers from 0x8000_0000 on are free to take).
  */
 import { assert } from '../lib/assert.ts'
+import { hashUnits } from '../lib/text-hash.ts'
 
 /** Source-specific groups, where only the announced sender is heard, or groups of any source, for networks that know IGMPv2 alone. */
 export type GroupKind = 'ssm' | 'asm'
@@ -38,7 +39,7 @@ export function isAlwaysFlooded(group: string): boolean {
 export function pickGroup(sessionId: string, kind: GroupKind, family: 4 | 6, observed: Iterable<string>): string | undefined {
   const used = new Set(Array.from(observed, ethernetAddress))
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-    const hash = hash32(`${sessionId} ${attempt}`)
+    const hash = hashUnits(`${sessionId} ${attempt}`)
     const low = hash & 0x7fffff
     if (family === 4 && low < FIRST_FREE_LOW_BITS) continue
     const group = family === 6 ? ipv6Group(kind, hash) : kind === 'ssm' ? ipv4Group(232, low) : ipv4Group(239, 0xc00000 | (hash & 0x3ffff))
@@ -59,21 +60,12 @@ export interface WellKnownGroups {
 
 /** The groups of a cluster, by its name: one for finding each other, one for the beacons of reachability. */
 export function wellKnownGroups(cluster: string, purpose: 'discovery' | 'reach'): WellKnownGroups {
-  const hash = hash32(`polycast ${cluster}`)
+  const hash = hashUnits(`polycast ${cluster}`)
   // 239.255.0.x and 239.255.255.x hold groups of others: DDS, SSDP, SLP.
   const third = 1 + ((hash >>> 8) % 254)
   const last = ((hash & 0x7f) << 1) | (purpose === 'reach' ? 1 : 0)
   const low = `${(0x8000 | (hash >>> 17)).toString(16)}:${((third << 8) | last).toString(16)}`
   return { ipv4: `239.255.${third}.${last}`, ipv6Link: `ff12::${low}`, ipv6Site: `ff15::${low}` }
-}
-
-/** 32 bits of a text, unsigned: FNV-1a, mixed so that texts that differ in the last letter alone are far apart. */
-export function hash32(text: string): number {
-  let hash = 0x811c9dc5
-  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193)
-  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b)
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35)
-  return (hash ^ (hash >>> 16)) >>> 0
 }
 
 function ipv4Group(first: number, low24: number): string {

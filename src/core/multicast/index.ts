@@ -38,7 +38,7 @@ export { DEFAULT_RATE_OPTIONS, type RateOptions } from './rate-options.ts'
 export { ethernetAddress, isAlwaysFlooded, pickGroup, wellKnownGroups, type GroupKind, type WellKnownGroups } from './addresses.ts'
 export { EVENT_GROUP_LIMITS, EventGroup, type EventGroupLimits, type EventGroupOptions, type ReachedMembers } from './events/event-group.ts'
 export { ImpairmentModel, parseImpairment, type ImpairmentOptions } from './impairment-model.ts'
-export { PLAIN_BEACONS, type BeaconCipher } from './reach/beacon.ts'
+export { PLAIN_BEACONS, type BeaconCipher } from './reach/group-datagram.ts'
 export { ReachMachine } from './reach/reach-machine.ts'
 export {
   REACH_LIMITS,

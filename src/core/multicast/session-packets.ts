@@ -49,7 +49,6 @@ export const SENDER_ID = 0
 /** The index that says: no place. */
 export const REFUSED = 0xffffffff
 
-const MAX_U48 = 2 ** 48 - 1
 const MAX_US = 2 ** 32 - 1
 
 /** The sender's state, told to the group again and again. */
@@ -178,7 +177,7 @@ export function encodeControl(
   const header = new Writer(CONTROL_HEADER_BYTES)
   header.bytes(sessionId)
   header.u8(TYPES[packet.type])
-  writeU48(header, senderId)
+  header.u48(senderId)
   header.u32(counter)
   const body = new Writer(64)
   writeBody(body, packet)
@@ -228,7 +227,7 @@ function writeBody(writer: Writer, packet: ControlPacket): void {
       writer.varint(packet.reportMs)
       writer.varint(packet.members.length)
       for (const member of packet.members) {
-        writeU48(writer, member.senderId)
+        writer.u48(member.senderId)
         writer.u32(member.receiver)
         writer.u32(member.firstBlock)
       }
@@ -337,7 +336,7 @@ function readWelcome(reader: Reader): WelcomePacket {
   const count = boundedVarint(reader, MAX_WELCOMED)
   const members: Welcomed[] = []
   for (let i = 0; i < count && !reader.failed; i++) {
-    const senderId = reader.u16() * 2 ** 32 + reader.u32()
+    const senderId = reader.u48()
     members.push({ senderId, receiver: reader.u32(), firstBlock: reader.u32() })
   }
   return { type: 'welcome', timestampUs, groupSize, reportMs, members }
@@ -437,12 +436,6 @@ function boundedVarint(reader: Reader, largest: number): number {
   if (value <= largest) return value
   reader.fail()
   return 0
-}
-
-function writeU48(writer: Writer, value: number): void {
-  assert(value >= 0 && value <= MAX_U48, 'an unsigned 48-bit integer')
-  writer.u16(Math.floor(value / 2 ** 32))
-  writer.u32(value % 2 ** 32)
 }
 
 /** The eight bytes of a session id's hex. */

@@ -8,17 +8,18 @@ import { Writer } from './writer.ts'
 const readerOf = (hex: string): Reader => new Reader(fromHex(hex) as Uint8Array)
 
 type Field =
-  | { kind: 'u8' | 'u16' | 'u32' | 'varint'; value: number }
+  | { kind: 'u8' | 'u16' | 'u32' | 'u48' | 'varint'; value: number }
   | { kind: 'bytes' | 'lengthBytes'; value: Uint8Array }
   | { kind: 'text'; value: string }
 
-const number = (kind: 'u8' | 'u16' | 'u32' | 'varint', max: number): fc.Arbitrary<Field> =>
+const number = (kind: 'u8' | 'u16' | 'u32' | 'u48' | 'varint', max: number): fc.Arbitrary<Field> =>
   fc.oneof(fc.integer({ min: 0, max }), fc.constantFrom(0, max)).map((value) => ({ kind, value }))
 
 const field: fc.Arbitrary<Field> = fc.oneof(
   number('u8', 0xff),
   number('u16', 0xffff),
   number('u32', 0xffffffff),
+  number('u48', 2 ** 48 - 1),
   number('varint', Number.MAX_SAFE_INTEGER),
   number('varint', 0xffffffff),
   fc.uint8Array({ maxLength: 40 }).map((value): Field => ({ kind: 'bytes', value })),

@@ -59,6 +59,12 @@ export class Reader {
     return this.#failed ? 0 : high * 0x10000 + low
   }
 
+  u48(): number {
+    const high = this.u16()
+    const low = this.u32()
+    return this.#failed ? 0 : high * 2 ** 32 + low
+  }
+
   /** An integer from 0 to 2^53 − 1; a needless last byte of 0 fails, so that each value has one encoding. */
   varint(): number {
     let value = 0

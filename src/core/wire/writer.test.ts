@@ -15,8 +15,9 @@ test('integers are big endian', () => {
       w.u8(0xab)
       w.u16(0x0102)
       w.u32(0xfffefdfc)
+      w.u48(0x0a0bfffefdfc)
     }),
-    'ab0102fffefdfc',
+    'ab0102fffefdfc0a0bfffefdfc',
   )
 })
 

@@ -2,7 +2,7 @@
  * Writes the primitive fields that every format of the project is made of. Not bounded by itself: who writes knows what
  * it writes, and a value outside of its field is a bug.
  *
- *   u8, u16, u32   big endian
+ *   u8, u16, u32, u48   big endian
  *   varint         0 to 2^53 − 1, LEB128: 7 bits to a byte, low ones first, top bit = more follow, no needless bytes
  *   lengthBytes    varint length, then that many bytes
  *   text           lengthBytes of UTF-8
@@ -45,6 +45,12 @@ export class Writer {
     this.#buffer[this.#length++] = value >>> 16
     this.#buffer[this.#length++] = value >>> 8
     this.#buffer[this.#length++] = value
+  }
+
+  u48(value: number): void {
+    assert(isUnsigned(value, 0xffff_ffff_ffff), 'an unsigned 48-bit integer')
+    this.u16(Math.floor(value / 2 ** 32))
+    this.u32(value % 2 ** 32)
   }
 
   varint(value: number): void {

@@ -5,7 +5,7 @@
  * Not here: sockets, who gets an event by multicast at all, and what becomes of those that do not (`core/gossip/broadcast`).
  */
 import { isWireError } from '../../wire/wire-error.ts'
-import { clusterHash, type BeaconCipher } from '../reach/beacon.ts'
+import { clusterHash, type BeaconCipher } from '../reach/group-datagram.ts'
 import { nodeOf } from '../reach/reach-machine.ts'
 import type { ReachEntry } from '../reach/reach-types.ts'
 import { SequenceWindow } from '../reach/sequence-window.ts'

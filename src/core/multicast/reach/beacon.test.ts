@@ -3,7 +3,8 @@ import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { toHex } from '../../lib/bytes.ts'
 import { isWireError } from '../../wire/wire-error.ts'
-import { decodeBeacon, encodeBeacon, PLAIN_BEACONS, reportRoom, type Beacon, type BeaconCipher } from './beacon.ts'
+import { decodeBeacon, encodeBeacon, reportRoom, type Beacon } from './beacon.ts'
+import { PLAIN_BEACONS, type BeaconCipher } from './group-datagram.ts'
 
 /** Objects as a decoder makes them. */
 const plain = <T>(model: { [Key in keyof T]: fc.Arbitrary<T[Key]> }): fc.Arbitrary<T> =>

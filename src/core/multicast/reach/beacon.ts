@@ -2,21 +2,20 @@
  * A beacon: what one node sends on one link so that others know whether, how well and how large its datagrams arrive, and what it hears of
  * them. docs/specs/10-reach.md §2.
  *
- *   beacon  = u8 0xb7, u8 version = 1, u32 cluster, sealed body          cluster: hash of the cluster's name
+ *   beacon  = datagram of `group-datagram.ts` with the magic 0xb7
  *   body    = u8 size, u8 flags, u48 node, u48 run, u32 sequence,
  *             u16 smallInterval, u16 largeInterval, u16 peers, u16 maxBytes,
  *             varint count, count × report, zeros
  *   report  = u48 node, u16 bytes, u8 quality
  *
- * Without a key the body is as it is; with one it is what the sealing function makes of it, with the first six bytes as associated data.
  * `size` counts the sizes that are sent to groups, from 0, the smallest; 255 is a broadcast, 254 a datagram to one node. Each has sequence
  * numbers of its own. Intervals are in units of 100 ms. `quality` is 128 for an arriving broadcast plus the share of lost datagrams in
  * hundredths. Zeros fill the datagram up to its size, which the receiver takes from the datagram itself.
  */
 import { Reader } from '../../wire/reader.ts'
-import { wireError, type WireError } from '../../wire/wire-error.ts'
+import { isWireError, wireError, type WireError } from '../../wire/wire-error.ts'
 import { Writer } from '../../wire/writer.ts'
-import { hash32 } from '../addresses.ts'
+import { GROUP_HEADER_BYTES, openDatagram, sealDatagram, type BeaconCipher, type DatagramKind } from './group-datagram.ts'
 
 /** What a node hears of another one on a link. */
 export interface PeerReport {
@@ -50,23 +49,10 @@ export interface Beacon {
   readonly reports: readonly PeerReport[]
 }
 
-/** Seals what goes on the wire, or leaves it as it is. */
-export interface BeaconCipher {
-  readonly overheadBytes: number
-  seal(body: Uint8Array, header: Uint8Array): Uint8Array
-  /** Undefined where no key of this cluster has sealed it. */
-  open(sealed: Uint8Array, header: Uint8Array): Uint8Array | undefined
-}
-
-/** For clusters without a key. */
-export const PLAIN_BEACONS: BeaconCipher = { overheadBytes: 0, seal: (body) => body, open: (sealed) => sealed }
-
 export const BROADCAST_SIZE = 255
 export const DIRECT_SIZE = 254
 
-const MAGIC = 0xb7
-const VERSION = 1
-const HEADER_BYTES = 6
+const KIND: DatagramKind = { magic: 0xb7, noun: 'a beacon' }
 const FIXED_BYTES = 26
 const REPORT_BYTES = 9
 const INTERVAL_UNIT_MS = 100
@@ -78,29 +64,20 @@ const MAX_VALUE = 0xffff
 /** Reports of a beacon at the most: what fits the largest datagram. */
 const MAX_REPORTS = 8192
 
-/** A cluster in datagrams: 32 bits of its name. */
-export function clusterHash(name: string): number {
-  return hash32(`polycast ${name}`)
-}
-
 /** How many reports fit a beacon of so many bytes. */
 export function reportRoom(datagramBytes: number, cipher: BeaconCipher): number {
   // Two bytes of the count are enough for 16,383.
-  const room = datagramBytes - HEADER_BYTES - FIXED_BYTES - 2 - cipher.overheadBytes
+  const room = datagramBytes - GROUP_HEADER_BYTES - FIXED_BYTES - 2 - cipher.overheadBytes
   return Math.max(0, Math.min(MAX_REPORTS, Math.floor(room / REPORT_BYTES)))
 }
 
 /** The datagram, of exactly `datagramBytes` where the reports leave room, and never more than that for reports that fit. */
 export function encodeBeacon(beacon: Beacon, cluster: number, datagramBytes: number, cipher: BeaconCipher): Uint8Array {
-  const header = new Writer(16)
-  header.u8(MAGIC)
-  header.u8(VERSION)
-  header.u32(cluster)
   const body = new Writer(datagramBytes)
   body.u8(beacon.size)
   body.u8((beacon.isFast ? FLAG_FAST : 0) | (beacon.isDeaf ? FLAG_DEAF : 0) | (beacon.wantsReports ? FLAG_WANTS_REPORTS : 0))
-  writeU48(body, beacon.node)
-  writeU48(body, beacon.run)
+  body.u48(beacon.node)
+  body.u48(beacon.run)
   body.u32(beacon.sequence)
   body.u16(units(beacon.smallIntervalMs))
   body.u16(units(beacon.largeIntervalMs))
@@ -108,40 +85,30 @@ export function encodeBeacon(beacon: Beacon, cluster: number, datagramBytes: num
   body.u16(Math.min(MAX_VALUE, beacon.maxBytes))
   body.varint(beacon.reports.length)
   for (const { node, multicastBytes, isBroadcastHeard, lossShare } of beacon.reports) {
-    writeU48(body, node)
+    body.u48(node)
     body.u16(Math.min(MAX_VALUE, multicastBytes))
     body.u8((isBroadcastHeard ? QUALITY_BROADCAST : 0) + Math.round(100 * Math.min(1, Math.max(0, lossShare))))
   }
-  const head = header.finish()
-  const padding = datagramBytes - head.length - body.length - cipher.overheadBytes
+  const padding = datagramBytes - GROUP_HEADER_BYTES - body.length - cipher.overheadBytes
   if (padding > 0) body.bytes(new Uint8Array(padding))
-  const sealed = cipher.seal(body.finish(), head)
-  const datagram = new Uint8Array(head.length + sealed.length)
-  datagram.set(head)
-  datagram.set(sealed, head.length)
-  return datagram
+  return sealDatagram(KIND, cluster, body.finish(), cipher)
 }
 
 /** What a datagram says. `ignore` for what is not of this cluster; never throws. */
 export function decodeBeacon(datagram: Uint8Array, cluster: number, cipher: BeaconCipher): Beacon | WireError {
-  const header = new Reader(datagram.subarray(0, HEADER_BYTES))
-  if (header.u8() !== MAGIC) return wireError('ignore', 'no beacon')
-  const version = header.u8()
-  if (version !== VERSION) return wireError('ignore', `a beacon of version ${version}`)
-  if (header.u32() !== cluster || header.failed) return wireError('ignore', 'a beacon of another cluster')
-  const body = cipher.open(datagram.subarray(HEADER_BYTES), datagram.subarray(0, HEADER_BYTES))
-  if (body === undefined) return wireError('penalise', 'a beacon that no key of this cluster has sealed')
+  const body = openDatagram(KIND, datagram, cluster, cipher)
+  if (isWireError(body)) return body
   const reader = new Reader(body)
   const size = reader.u8()
   const flags = reader.u8()
-  const node = readU48(reader)
+  const node = reader.u48()
   const fields = {
     size,
     isFast: (flags & FLAG_FAST) !== 0,
     isDeaf: (flags & FLAG_DEAF) !== 0,
     wantsReports: (flags & FLAG_WANTS_REPORTS) !== 0,
     node,
-    run: readU48(reader),
+    run: reader.u48(),
     sequence: reader.u32(),
     smallIntervalMs: reader.u16() * INTERVAL_UNIT_MS,
     largeIntervalMs: reader.u16() * INTERVAL_UNIT_MS,
@@ -152,7 +119,7 @@ export function decodeBeacon(datagram: Uint8Array, cluster: number, cipher: Beac
   if (count * REPORT_BYTES > reader.remaining) return wireError('penalise', 'a beacon with more reports than bytes')
   const reports: PeerReport[] = []
   for (let i = 0; i < count; i++) {
-    const about = readU48(reader)
+    const about = reader.u48()
     const multicastBytes = reader.u16()
     const quality = reader.u8()
     const lossShare = Math.min(1, (quality & ~QUALITY_BROADCAST) / 100)
@@ -164,14 +131,4 @@ export function decodeBeacon(datagram: Uint8Array, cluster: number, cipher: Beac
 
 function units(ms: number): number {
   return Math.min(MAX_VALUE, Math.ceil(ms / INTERVAL_UNIT_MS))
-}
-
-function writeU48(writer: Writer, value: number): void {
-  writer.u16(Math.floor(value / 0x1_0000_0000))
-  writer.u32(value % 0x1_0000_0000)
-}
-
-function readU48(reader: Reader): number {
-  const high = reader.u16()
-  return high * 0x1_0000_0000 + reader.u32()
 }

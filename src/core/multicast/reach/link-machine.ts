@@ -6,7 +6,8 @@
  * those that ask for it, are told directly as well.
  */
 import type { Random } from '../../lib/random.ts'
-import { BROADCAST_SIZE, DIRECT_SIZE, encodeBeacon, reportRoom, type Beacon, type BeaconCipher, type PeerReport } from './beacon.ts'
+import { BROADCAST_SIZE, DIRECT_SIZE, encodeBeacon, reportRoom, type Beacon, type PeerReport } from './beacon.ts'
+import type { BeaconCipher } from './group-datagram.ts'
 import { takeCensus } from './census.ts'
 import { DirectReports } from './direct-reports.ts'
 import { HeardPeer } from './heard-peer.ts'

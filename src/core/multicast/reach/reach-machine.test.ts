@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { EventQueue } from '../../lib/event-queue.ts'
 import { Random } from '../../lib/random.ts'
-import { PLAIN_BEACONS, type BeaconCipher } from './beacon.ts'
+import { PLAIN_BEACONS, type BeaconCipher } from './group-datagram.ts'
 import { nodeOf, ReachMachine } from './reach-machine.ts'
 import type { PathState, ReachEntry, ReachLimits, ReachLink, ReachPath } from './reach-types.ts'
 

@@ -7,8 +7,9 @@
  */
 import type { Random } from '../../lib/random.ts'
 import { isWireError } from '../../wire/wire-error.ts'
-import { hash32 } from '../addresses.ts'
-import { clusterHash, decodeBeacon } from './beacon.ts'
+import { hashUnits } from '../../lib/text-hash.ts'
+import { decodeBeacon } from './beacon.ts'
+import { clusterHash } from './group-datagram.ts'
 import type { HeardPeer } from './heard-peer.ts'
 import { LinkMachine, type LinkContext } from './link-machine.ts'
 import {
@@ -27,7 +28,7 @@ import {
 
 /** A node in beacons: 48 bits of its name. */
 export function nodeOf(name: string): number {
-  return (hash32(`${name} node`) & 0xffff) * 0x1_0000_0000 + hash32(name)
+  return (hashUnits(`${name} node`) & 0xffff) * 0x1_0000_0000 + hashUnits(name)
 }
 
 export class ReachMachine {

@@ -1,5 +1,5 @@
 /** What goes into and comes out of the machine of reachability, its limits and its times. docs/specs/10-reach.md */
-import type { BeaconCipher } from './beacon.ts'
+import type { BeaconCipher } from './group-datagram.ts'
 
 /** One family on one interface: where datagrams to a group go as far as the switches let them. */
 export interface ReachLink {
