@@ -66,11 +66,7 @@ export class ReceiverDriver {
     this.#machine = make(performance.now())
     this.#dropsTimer = setInterval(() => this.#readDrops(), DROPS_MS)
     this.#carryOut()
-    // Many datagrams come in one turn of the event loop: what is due is looked at once after them.
-    this.#turn ??= setImmediate(() => {
-      this.#turn = undefined
-      this.#arm()
-    })
+    this.#arm()
   }
 
   leave(): void {
@@ -91,7 +87,11 @@ export class ReceiverDriver {
     if (this.#isOver || this.#machine === undefined) return
     this.#machine.handle(input, performance.now())
     this.#carryOut()
-    this.#arm()
+    // Many datagrams come in one turn of the event loop: what is due is looked at once after them.
+    this.#turn ??= setImmediate(() => {
+      this.#turn = undefined
+      this.#arm()
+    })
   }
 
   #arm(): void {
