@@ -8,6 +8,7 @@
 import assert from 'node:assert/strict'
 import { spawn, type ChildProcessByStdio } from 'node:child_process'
 import { createCipheriv, createHash } from 'node:crypto'
+import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
@@ -400,4 +401,13 @@ let addresses = 0
 export function nextAddress(): string {
   addresses++
   return `127.${64 + ((process.pid >> 8) & 127)}.${process.pid & 255}.${addresses}`
+}
+
+/** A UDP port that nobody has at this moment. */
+export async function freePort(): Promise<number> {
+  const socket = createSocket('udp4')
+  await new Promise<void>((resolve) => socket.bind(0, '127.0.0.1', resolve))
+  const { port } = socket.address()
+  await new Promise<void>((resolve) => socket.close(resolve))
+  return port
 }

@@ -1,19 +1,9 @@
 /** Who is reached by multicast, among agents on the loopback interface: sealed, and told by the doctor. */
 import assert from 'node:assert/strict'
-import { createSocket } from 'node:dgram'
 import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
 import type { DoctorReport } from '#src/agent/gossip/gossip.js'
-import { Cluster, until, type Agent } from './cluster.ts'
-
-/** A port that was free a moment ago. */
-async function freePort(): Promise<string> {
-  const socket = createSocket('udp4')
-  await new Promise<void>((resolve) => socket.bind(0, '127.0.0.1', resolve))
-  const { port } = socket.address()
-  await new Promise<void>((resolve) => socket.close(resolve))
-  return String(port)
-}
+import { Cluster, freePort, until, type Agent } from './cluster.ts'
 
 /** Who says that multicast of an agent reaches it, and whom the agent hears. */
 async function neighboursOf(agent: Agent): Promise<{ readonly reached: string[]; readonly heard: string[] }> {
@@ -29,7 +19,7 @@ async function neighboursOf(agent: Agent): Promise<{ readonly reached: string[];
 
 test('agents of one key know whom they reach; one with another key does not disturb them', async (t) => {
   const cluster = await Cluster.open(t)
-  const port = await freePort()
+  const port = String(await freePort())
   const keys = await Promise.all(['key', 'other-key'].map((name) => cluster.file(name, Buffer.from(randomBytes(32).toString('base64')))))
   const flags = (key: string): string[] => ['--multicast', '--multicast-port', port, '--gossip-key-file', key]
   const [a, , c] = (await cluster.startAll(['a', 'b', 'c'], () => ({ flags: flags(keys[0]!) }))) as [Agent, Agent, Agent]

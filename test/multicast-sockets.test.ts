@@ -7,7 +7,7 @@ import { openGroupSocket, type GroupSocket, type GroupSocketOptions } from '#src
 import { interfaceArgument, listInterfaces, type NetworkInterface } from '#src/agent/multicast/sockets/interfaces.js'
 import { openBroadcastSocket, openLinkSocket } from '#src/agent/multicast/sockets/link-socket.js'
 import { Random } from '#src/core/lib/random.js'
-import { until } from './cluster.ts'
+import { freePort, until } from './cluster.ts'
 
 const LOOPBACK = listInterfaces().find(({ isLoopback, family }) => isLoopback && family === 4)!
 /** Groups that nobody else of this machine uses. */
@@ -15,15 +15,6 @@ let nextGroup = 1 + Math.floor(Math.random() * 60_000)
 const anyGroup = (first = '239.200'): string => {
   const number = nextGroup++
   return `${first}.${(number >> 8) & 0xff}.${number & 0xff}`
-}
-
-/** A port that was free a moment ago. */
-async function freePort(): Promise<number> {
-  const socket = createSocket('udp4')
-  await new Promise<void>((resolve) => socket.bind(0, '127.0.0.1', resolve))
-  const { port } = socket.address()
-  await new Promise<void>((resolve) => socket.close(resolve))
-  return port
 }
 
 async function open(

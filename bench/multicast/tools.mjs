@@ -4,9 +4,8 @@
  * `deliver` gives seconds by host, why the others have none, and, where it is known, bytes of the file that each got by multicast.
  */
 import { existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
-import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
-import { cli, cpuOf, onHost, readyOrder, startAgents, stop, warmUp } from '../bed.mjs'
+import { cpuOf, onHost, readyOrder, startAgents, stop, warmUp } from '../bed.mjs'
 
 const POLL_MS = 10
 const KILL_AFTER_MS = 3000
@@ -34,7 +33,7 @@ class Polycast {
 
   async prepare() {
     const { n, addresses, directory, source, mode, flags, isWarm } = this.run
-    const wanted = mode === undefined || !knowsOption('--multicast-mode') ? flags : [...flags, `multicast-mode ${mode}`]
+    const wanted = mode === undefined ? flags : [...flags, `multicast-mode ${mode}`]
     await startAgents({ n, addresses, directory, flags: wanted, agents: this.agents })
     this.order = await readyOrder(source)
     if (isWarm) warmUp(directory)
@@ -205,13 +204,6 @@ class Udpcast extends Native {
 
 function uftpId(k) {
   return `0x${k.toString(16).toUpperCase().padStart(8, '0')}`
-}
-
-/** Options come with the agent's versions; a bench of an older one leaves out what that does not know. */
-let help
-export function knowsOption(name) {
-  help ??= execFileSync(process.execPath, [cli, 'agent', '--help'], { encoding: 'utf8' })
-  return help.includes(name)
 }
 
 function cpuOfEnded(file) {

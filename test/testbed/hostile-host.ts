@@ -43,6 +43,8 @@ async function send({ how, to, port, count, perMs, at }: Extract<HostileOrder, {
   socket.bind(0, at)
   await once(socket, 'listening')
   socket.setMulticastInterface(at)
+  // What it has taken up is the others', not its own.
+  socket.setMulticastLoopback(false)
   let sent = 0
   while (sent < count) {
     for (let i = 0; i < perMs && sent < count; i++) sendOne(socket, make(how, sent++), port, to)

@@ -1,6 +1,7 @@
 /** Agents on the hosts of a LAN, and deliveries by multicast among them. */
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
+import { isSessionGroup } from '#src/agent/multicast/session/groups.js'
 import { eventsOf, hashOf, MIB, receiptOf, sampleBytes, sha256, until, type Agent, type CliResult, type Cluster } from '../cluster.ts'
 import type { Lan } from './lan.ts'
 
@@ -41,11 +42,6 @@ export async function sessionAt(lan: Lan, host: number): Promise<{ address: stri
     return found !== undefined
   })
   return found!
-}
-
-/** Source-specific, or of any source within an organisation; beacons and discovery have groups of 239.255.0.0/16 and 224.0.0.0/24. */
-export function isSessionGroup(address: string): boolean {
-  return /^(232\.|239\.(19[2-9]|2[0-4]\d|25[0-4])\.)/.test(address)
 }
 
 /** A delivery to all others, while it runs. */
