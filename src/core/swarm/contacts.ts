@@ -3,7 +3,7 @@
  *
  * The tracker's plan says whom to connect to while there is a tracker. Without one, neighbours name each other's neighbours
  * (`peers`), and a peer follows that up until it has enough. An address that did not answer is left alone for a while, so that
- * made-up addresses cost a bounded number of attempts (docs/specs/02-swarm.md §8).
+ * made-up addresses cost a bounded number of attempts (docs/specs/02-swarm.md §7).
  */
 import type { NamedPeer, PeerAddress } from './frames.ts'
 import type { PeerLimits } from './peer-types.ts'

@@ -30,7 +30,7 @@ export interface LinkObservation extends LinkReport {
   readonly sentPackets: number
 }
 
-/** What sessions ask for: 40 ms of a gigabit, about as long as a process does not get to run now and then. */
+/** What is enough for sessions, which ask for twice that: 40 ms of a gigabit, about as long as a process does not get to run now and then. */
 export const WANTED_BUFFER_BYTES: number = 4 * 1024 * 1024
 /** After how long a switch forgets who joined, where nobody asks (RFC 9776 §8.4), less and more some seconds. */
 const MEMBERSHIP_MS: readonly [number, number] = [200_000, 290_000]
@@ -212,7 +212,7 @@ function smallBuffer(maxReceiveBufferBytes: number | undefined): Cause | undefin
   return {
     code: 'multicast-small-buffer',
     sentence: `This machine gives a socket a receive buffer of ${kib(maxReceiveBufferBytes)} KiB at the most: fast multicast overflows it whenever the process does not get to run for a millisecond or two.`,
-    evidence: [`net.core.rmem_max is ${maxReceiveBufferBytes}; sessions ask for ${WANTED_BUFFER_BYTES}`],
+    evidence: [`net.core.rmem_max is ${maxReceiveBufferBytes}; ${WANTED_BUFFER_BYTES} are enough for a gigabit`],
     advice: `sysctl -w net.core.rmem_max=${WANTED_BUFFER_BYTES} (and the same in /etc/sysctl.d/ to keep it)`,
   }
 }
