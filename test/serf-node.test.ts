@@ -77,3 +77,17 @@ test('nodes of the library are a cluster with keys and a label: events, queries,
   assert.ok(unreadable.length > 0)
   await assert.rejects(start('nowhere', { advertise: 'localhost' }), (error) => isPolycastError(error, 'bad-request'))
 })
+
+test('whoever waits for a node of the library is told when it is closed', async () => {
+  const node = await startSerfNode({ name: 'a', bind: nextAddress(), profile: 'local' })
+  const waiting = Promise.allSettled([node.join('127.0.0.1:1'), node.query('load', new Uint8Array(0), { timeoutMs: 60_000 }), node.leave()])
+  await node.close()
+  const [joined, asked, left] = await waiting
+  assert.equal(joined.status, 'rejected')
+  assert.deepEqual(asked, { status: 'fulfilled', value: { acks: 0, responses: 0 } })
+  assert.equal(left.status, 'fulfilled')
+  assert.throws(
+    () => node.event('deploy'),
+    (error) => isPolycastError(error, 'shutting-down'),
+  )
+})

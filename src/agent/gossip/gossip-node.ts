@@ -427,6 +427,7 @@ export class GossipNode {
     this.#discovery?.close()
     await this.#reach?.close()
     this.#driver?.stop()
+    this.#joins.close()
     this.#snapshot?.close()
     await this.#sockets.close()
   }

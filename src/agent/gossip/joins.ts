@@ -51,6 +51,12 @@ export class Joins {
     this.#waiting.delete(key)
     for (const joined of waiting) joined(error)
   }
+
+  /** The node ends: no exchange that is under way will have an outcome. */
+  close(): void {
+    for (const waiting of this.#waiting.values()) for (const joined of waiting) joined('this node was closed')
+    this.#waiting.clear()
+  }
 }
 
 /** All endpoints that an address stands for, or why there are none. */

@@ -198,7 +198,11 @@ export class SerfNode {
 
   async #close(): Promise<void> {
     this.#driver?.stop()
+    this.#driver = undefined
     await this.#sockets.close()
+    // Nobody is left waiting for what will not come any more.
+    this.#joins.close()
+    for (const departed of this.#departures.splice(0)) departed()
     for (const { done } of this.#queries.values()) done({ acks: 0, responses: 0 })
     this.#queries.clear()
   }

@@ -110,6 +110,8 @@ export class Discovery {
   // ---- interfaces ----
 
   #reconcile(all: readonly NetworkInterface[]): void {
+    // Keys may change while this node is leaving.
+    if (this.#isClosed) return
     const wanted = wantedLinks(all, this.#options.bind)
     for (const [key, link] of this.#links) {
       if (wanted.has(key)) continue

@@ -67,6 +67,7 @@ export class SessionThread implements MulticastSessions {
   #isClosed = false
 
   prepare(): void {
+    if (this.#isClosed) return
     this.#thread()
     this.#idle()
   }

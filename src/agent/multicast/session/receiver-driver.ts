@@ -4,6 +4,7 @@
  */
 import type { MulticastReceiver } from '../../../core/multicast/multicast-receiver.ts'
 import type { ReceiverOutput } from '../../../core/multicast/session-machine-types.ts'
+import { fail, serialiseError } from '../../errors.ts'
 import { openGroupSocket, type GroupSocket } from '../sockets/group-socket.ts'
 import type { NetworkInterface } from '../sockets/interfaces.ts'
 import { openLinkSocket, type LinkSocket } from '../sockets/link-socket.ts'
@@ -70,7 +71,7 @@ export class ReceiverDriver {
   }
 
   leave(): void {
-    if (this.#machine === undefined) return this.close()
+    if (this.#machine === undefined) return this.#cancel()
     this.#handle({ type: 'leave' })
   }
 
@@ -81,6 +82,13 @@ export class ReceiverDriver {
     clearImmediate(this.#turn)
     this.#group?.close()
     this.#link?.close()
+  }
+
+  /** It was not open yet: there is nothing to say to anybody but who wanted it. */
+  #cancel(): void {
+    this.close()
+    this.#onEnd()
+    this.#post({ type: 'failed', id: this.#id, error: serialiseError(fail('cancelled', { reason: 'it is not needed any more' })) })
   }
 
   #handle(input: Parameters<MulticastReceiver['handle']>[0]): void {

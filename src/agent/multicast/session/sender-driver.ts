@@ -3,6 +3,7 @@
  */
 import type { MulticastSender } from '../../../core/multicast/multicast-sender.ts'
 import type { SenderOutput } from '../../../core/multicast/session-machine-types.ts'
+import { fail, serialiseError } from '../../errors.ts'
 import { openGroupSocket, type GroupSocket } from '../sockets/group-socket.ts'
 import type { NetworkInterface } from '../sockets/interfaces.ts'
 import { openLinkSocket, type LinkSocket } from '../sockets/link-socket.ts'
@@ -91,7 +92,7 @@ export class SenderDriver implements Paced {
   }
 
   stop(): void {
-    if (this.#machine === undefined) return this.close()
+    if (this.#machine === undefined) return this.#cancel()
     this.#handle({ type: 'stop' })
   }
 
@@ -127,6 +128,13 @@ export class SenderDriver implements Paced {
     this.#pacer.remove(this)
     this.#data?.close()
     this.#control?.close()
+  }
+
+  /** It was not open yet: there is nothing to say to anybody but who wanted it. */
+  #cancel(): void {
+    this.close()
+    this.#onEnd()
+    this.#post({ type: 'failed', id: this.#id, error: serialiseError(fail('cancelled', { reason: 'it is not needed any more' })) })
   }
 
   #handle(input: Parameters<MulticastSender['handle']>[0]): void {

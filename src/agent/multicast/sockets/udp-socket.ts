@@ -71,7 +71,8 @@ export class UdpSocket {
   readonly #out: ImpairedPath<Outgoing> | undefined
   #port = 0
   #receiveBufferBytes = 0
-  #lastError: PolycastError | undefined
+  /** As the system told it: put in words when somebody asks, since while an interface is down each datagram fails. */
+  #lastError: Error | undefined
   #lastErrorAt = -Infinity
   #inode: string | undefined
   #firstDrops = 0
@@ -112,7 +113,7 @@ export class UdpSocket {
 
   /** What the last datagram failed with that the system did not take. */
   get lastError(): PolycastError | undefined {
-    return this.#lastError
+    return this.#lastError === undefined ? undefined : this.explain(this.#lastError)
   }
 
   /** How long ago that was, ms; Infinity for never. */
@@ -219,7 +220,7 @@ export class UdpSocket {
   }
 
   #failed(error: Error): void {
-    this.#lastError = this.explain(error)
+    this.#lastError = error
     this.#lastErrorAt = performance.now()
   }
 
