@@ -67,7 +67,7 @@ const QUIET_MS = 60
 
 export function newMulticastFigures(): MulticastFigures {
   return {
-    sent: { sessions: 0, sentBytes: 0, blocks: 0, sourcePackets: 0, proactivePackets: 0, repairPackets: 0 },
+    sent: { sessions: 0, sentBytes: 0, sourcePackets: 0, proactivePackets: 0, repairPackets: 0 },
     received: { bytes: 0, sessions: 0, blocks: 0, givenUpBlocks: 0 },
   }
 }

@@ -4,7 +4,8 @@ import { test } from 'node:test'
 import { BlockBuilder } from '../../core/multicast/block-builder.ts'
 import { encodeInvitation, type Invitation } from '../../core/multicast/invitation.ts'
 import { keyIdOf } from '../multicast/session/cipher.ts'
-import { FakeSessions, FakeTime, type FakeReceiver } from './fake-sessions.ts'
+import { ManualClock } from '../manual-clock.ts'
+import { FakeSessions, type FakeReceiver } from './testing/fake-sessions.ts'
 import { MulticastIntake } from './multicast-intake.ts'
 
 const CHUNK_BYTES = 1000
@@ -13,7 +14,7 @@ const KEY = new Uint8Array(32).fill(7)
 interface Bed {
   readonly intake: MulticastIntake
   readonly sessions: FakeSessions
-  readonly time: FakeTime
+  readonly time: ManualClock
   /** What the machine and the store were told, in order. */
   readonly told: string[]
   readonly content: { knownChunks: number; readonly have: Set<number>; isDone: boolean }
@@ -23,7 +24,7 @@ interface Bed {
 
 function bed(keys: readonly Uint8Array[] = [KEY]): Bed {
   const sessions = new FakeSessions()
-  const time = new FakeTime()
+  const time = new ManualClock(0)
   const told: string[] = []
   const content = { knownChunks: 4, have: new Set<number>(), isDone: false }
   const intake = new MulticastIntake({
@@ -48,8 +49,8 @@ function bed(keys: readonly Uint8Array[] = [KEY]): Bed {
     },
     decline: () => told.push('decline'),
     log: () => undefined,
-    now: () => time.now,
-    after: (ms, what) => time.after(ms, what),
+    now: () => time.now(),
+    after: (ms, what) => time.schedule(ms, what),
   })
   return { intake, sessions, time, told, content, receiver: () => sessions.receivers.at(-1)! }
 }
@@ -85,9 +86,9 @@ void test('an invitation that does not come keeps nobody waiting for longer than
   const { intake, time, told, sessions } = bed()
   intake.expect(300)
   assert.equal(sessions.prepared, 1)
-  time.pass(299)
+  time.advance(299)
   assert.deepEqual(told, ['hold'])
-  time.pass(1)
+  time.advance(1)
   assert.deepEqual(told, ['hold', 'go on'])
   assert.ok(!intake.isActive)
 })
@@ -95,17 +96,17 @@ void test('an invitation that does not come keeps nobody waiting for longer than
 void test('with the invitation the wait is as long as the session lasts', async () => {
   const { intake, time, told, receiver, sessions } = bed()
   intake.expect(300)
-  time.pass(100)
+  time.advance(100)
   intake.invited(invitation())
   await settle()
   assert.equal(sessions.receivers.length, 1)
   assert.deepEqual(receiver().settings.key, KEY)
   assert.equal(receiver().settings.sender, '10.0.0.1')
   assert.equal(receiver().settings.controlPort, 5000)
-  time.pass(1000)
+  time.advance(1000)
   receiver().say({ type: 'heard' })
   receiver().say({ type: 'received', block: 0, payload: blockOf(0, 1) })
-  time.pass(1000)
+  time.advance(1000)
   receiver().say({ type: 'received', block: 1, payload: blockOf(2, 3) })
   assert.deepEqual(told, ['hold', 'chunks 0+1 0', 'chunks 1+1 1', 'chunks 2+1 2', 'chunks 3+1 3'])
   receiver().say({ type: 'complete' })
@@ -117,7 +118,7 @@ for (const reason of ['silent', 'unreached', 'expelled', 'refused', 'stopped'] a
     const { intake, told, receiver } = bed()
     intake.invited(invitation())
     await settle()
-    receiver().say({ type: 'ended', reason, status: {} as never, sockets: {} as never })
+    receiver().say({ type: 'ended', reason, status: {} as never })
     assert.deepEqual(told, ['hold', 'decline', 'go on'])
     assert.ok(!intake.isActive)
     // What comes of it later is nobody's any more.
@@ -138,15 +139,15 @@ void test('a session that brings nothing that is missing holds nothing up, until
   const { intake, time, told, receiver, content } = bed()
   intake.invited(invitation())
   await settle()
-  time.pass(2000)
+  time.advance(2000)
   assert.deepEqual(told, ['hold'])
-  time.pass(1500)
+  time.advance(1500)
   assert.deepEqual(told, ['hold', 'go on'])
   receiver().say({ type: 'received', block: 0, payload: blockOf(0) })
   assert.deepEqual(told, ['hold', 'go on', 'hold', 'chunks 0+1 0'])
   // All that is known is here, and the source is slow: nobody is to blame.
   content.knownChunks = 1
-  time.pass(60_000)
+  time.advance(60_000)
   assert.deepEqual(told, ['hold', 'go on', 'hold', 'chunks 0+1 0'])
 })
 
@@ -158,7 +159,7 @@ void test('who comes late leaves to the swarm what was sent before, and nothing 
   receiver().say({ type: 'received', block: 6, payload: blockOf(3) })
   receiver().say({ type: 'received', block: 5, payload: blockOf(2) })
   assert.deepEqual(told, ['hold', 'chunks 3+1 3', 'hold from 2', 'chunks 2+1 2'])
-  time.pass(3000)
+  time.advance(3000)
   assert.deepEqual(told.at(-1), 'go on')
 })
 
@@ -195,7 +196,7 @@ for (const [what, bytes, keys] of [
     intake.expect(300)
     intake.invited(bytes)
     await settle()
-    time.pass(300)
+    time.advance(300)
     assert.equal(sessions.receivers.length, 0)
     assert.deepEqual(
       told.filter((what) => what !== 'decline'),

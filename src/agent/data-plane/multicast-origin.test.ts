@@ -4,9 +4,9 @@ import { test } from 'node:test'
 import { decodeInvitation, type Invitation } from '../../core/multicast/invitation.ts'
 import type { SenderStatus } from '../../core/multicast/session-machine-types.ts'
 import { isWireError } from '../../core/wire/wire-error.ts'
-import type { SocketFigures } from '../multicast/session/protocol.ts'
 import type { ReachedNode } from './data-plane.ts'
-import { FakeSessions, FakeTime, type FakeSender } from './fake-sessions.ts'
+import { ManualClock } from '../manual-clock.ts'
+import { FakeSessions, type FakeSender } from './testing/fake-sessions.ts'
 import type { NextBlock } from './multicast-blocks.ts'
 import { MulticastOrigin, type Candidate, type OriginFigures } from './multicast-origin.ts'
 
@@ -14,7 +14,7 @@ const MIB = 1024 * 1024
 
 class Bed {
   readonly sessions: FakeSessions = new FakeSessions()
-  readonly time: FakeTime = new FakeTime()
+  readonly time: ManualClock = new ManualClock(0)
   readonly candidates: Map<string, Candidate> = new Map()
   readonly invitations: Map<string, Invitation> = new Map()
   readonly joined: string[] = []
@@ -22,7 +22,6 @@ class Bed {
   readonly figures: OriginFigures = {
     sessions: 0,
     sentBytes: 0,
-    blocks: 0,
     sourcePackets: 0,
     proactivePackets: 0,
     repairPackets: 0,
@@ -68,8 +67,8 @@ class Bed {
       covered: (names) => (this.covered = [...names]),
       sent: (bytes) => (this.sentBytes += bytes),
       log: () => undefined,
-      now: () => this.time.now,
-      after: (ms, what) => this.time.after(ms, what),
+      now: () => this.time.now(),
+      after: (ms, what) => this.time.schedule(ms, what),
     })
   }
 
@@ -88,7 +87,7 @@ class Bed {
 
   look(): void {
     this.origin.changed()
-    this.time.pass(30)
+    this.time.advance(30)
   }
 
   /** The sockets of a session are there. */
@@ -106,7 +105,6 @@ class Bed {
 }
 
 const statusOf = (what: Partial<SenderStatus> = {}): SenderStatus => ({ sourcePackets: 0, ...what }) as SenderStatus
-const socketsOf = (sentBytes: number): SocketFigures => ({ sentBytes }) as SocketFigures
 const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
 void test('a session begins with the second receiver that is reached, and all of them are invited', () => {
@@ -212,7 +210,7 @@ void test('a slow source is gone on with when there is more, and the little that
   bed.sender.say({ type: 'want-blocks', count: 9 })
   await settle()
   bed.blocks.push({ payload: Uint8Array.of(1), isEnd: false })
-  bed.time.pass(8)
+  bed.time.advance(8)
   await settle()
   assert.equal(bed.sender.blocks.length, 1)
   bed.blocks.push({ payload: Uint8Array.of(2), isEnd: false })
@@ -232,12 +230,12 @@ void test('who dropped out is left to the swarm for a while, each time for longe
   drop()
   bed.look()
   assert.deepEqual(bed.invited(), [])
-  bed.time.pass(2100)
+  bed.time.advance(2100)
   assert.deepEqual(bed.invited(), ['c'])
   drop()
-  bed.time.pass(2100)
+  bed.time.advance(2100)
   assert.deepEqual(bed.invited(), [])
-  bed.time.pass(2100)
+  bed.time.advance(2100)
   assert.deepEqual(bed.invited(), ['c'])
 })
 
@@ -247,11 +245,11 @@ void test('what was sent counts, and the peers that hear it are told to the trac
   bed.open()
   bed.sender.say({ type: 'reached', name: 'a' })
   assert.deepEqual(bed.covered, ['a'])
-  bed.sender.say({ type: 'sent', status: statusOf({ sourcePackets: 7 }), sockets: socketsOf(1000) })
-  bed.sender.say({ type: 'sent', status: statusOf({ sourcePackets: 9 }), sockets: socketsOf(1500) })
+  bed.sender.say({ type: 'sent', status: statusOf({ sourcePackets: 7 }), sentBytes: 1000 })
+  bed.sender.say({ type: 'sent', status: statusOf({ sourcePackets: 9 }), sentBytes: 1500 })
   assert.equal(bed.sentBytes, 1500)
   bed.sender.say({ type: 'gone', name: 'a', reason: 'complete' })
-  bed.sender.say({ type: 'finished', reason: 'complete', status: statusOf({ sourcePackets: 9 }), sockets: socketsOf(1600) })
+  bed.sender.say({ type: 'finished', reason: 'complete', status: statusOf({ sourcePackets: 9 }), sentBytes: 1600 })
   assert.equal(bed.sentBytes, 1600)
   assert.deepEqual(bed.covered, [])
   assert.equal(bed.figures.sentBytes, 1600)
@@ -277,7 +275,7 @@ void test('a session that cannot be opened is tried again later, not at once', (
   bed.sender.listener.failed({ message: 'no route', code: 'multicast-no-route' } as never)
   bed.look()
   assert.equal(bed.sessions.senders.length, 1)
-  bed.time.pass(2100)
+  bed.time.advance(2100)
   assert.equal(bed.sessions.senders.length, 2)
 })
 

@@ -72,7 +72,6 @@ export interface OriginFigures {
   sessions: number
   /** On the network, UDP payload: chunks, parity and control packets. */
   sentBytes: number
-  blocks: number
   sourcePackets: number
   proactivePackets: number
   repairPackets: number
@@ -244,8 +243,7 @@ class Sending {
   #isFillDue = false
   #isEnding = false
   #isOver = false
-  #last: Pick<SenderStatus, 'blocks' | 'sourcePackets' | 'proactivePackets' | 'repairPackets'> = {
-    blocks: 0,
+  #last: Pick<SenderStatus, 'sourcePackets' | 'proactivePackets' | 'repairPackets'> = {
     sourcePackets: 0,
     proactivePackets: 0,
     repairPackets: 0,
@@ -367,9 +365,9 @@ class Sending {
       case 'gone':
         return this.#gone(event.name, event.reason)
       case 'sent':
-        return this.#count(event.status, event.sockets.sentBytes)
+        return this.#count(event.status, event.sentBytes)
       case 'finished':
-        this.#count(event.status, event.sockets.sentBytes)
+        this.#count(event.status, event.sentBytes)
         return this.#finished(event.reason, event.status)
     }
   }
@@ -418,14 +416,13 @@ class Sending {
   }
 
   #count(status: SenderStatus, sentBytes: number): void {
-    const { blocks, sourcePackets, proactivePackets, repairPackets } = status
+    const { sourcePackets, proactivePackets, repairPackets } = status
     const { figures } = this.#host
     const last = this.#last
-    figures.blocks += blocks - last.blocks
     figures.sourcePackets += sourcePackets - last.sourcePackets
     figures.proactivePackets += proactivePackets - last.proactivePackets
     figures.repairPackets += repairPackets - last.repairPackets
-    this.#last = { blocks, sourcePackets, proactivePackets, repairPackets }
+    this.#last = { sourcePackets, proactivePackets, repairPackets }
     figures.sentBytes += sentBytes - this.#sentBytes
     this.#host.sent(sentBytes - this.#sentBytes)
     this.#sentBytes = sentBytes

@@ -7,6 +7,7 @@ import { GossipMachine, type GossipInput, type GossipOutput } from '../../core/g
 import { isPolycast, POLYCAST_TAG } from '../../core/gossip/polycast-tag.ts'
 import type { Framing } from '../../core/gossip/framing.ts'
 import { sameEndpoint } from '../../core/gossip/endpoint.ts'
+import { DEFAULT_PACKET_BYTES } from '../../core/gossip/packet.ts'
 import { Keyring } from '../../core/gossip/keyring.ts'
 import type { Endpoint } from '../../core/gossip/messages.ts'
 import { GOSSIP_PROFILES, type GossipProfile } from '../../core/gossip/profile.ts'
@@ -35,8 +36,6 @@ import { ReachService } from '../multicast/reach/reach-service.ts'
 import type { FromGossipWorker, GossipMethod, GossipMethods, GossipWorkerOptions, JoinOutcome } from './worker-protocol.ts'
 import type { EventReport } from './gossip.ts'
 
-/** What is known to get through everywhere, as memberlist takes it. */
-const PACKET_BYTES = 1400
 const MAX_STREAMS_IN = 128
 const MAX_STREAMS_OUT = 256
 const VERSIONS = [1, 5, 2, 2, 5, 5] as const
@@ -96,7 +95,7 @@ export class GossipNode {
     this.#sockets = new GossipSockets({
       bind: options.bind,
       port: options.port,
-      packetBytes: PACKET_BYTES,
+      packetBytes: DEFAULT_PACKET_BYTES,
       framing: this.#framing,
       streamTimeoutMs: profileOf(options.profile).streamTimeoutMs,
       maxStreamsIn: MAX_STREAMS_IN,

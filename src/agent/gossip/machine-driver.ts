@@ -1,10 +1,10 @@
 /**
- * Runs a machine of gossip in real time: gives it what happened, one thing after the other, carries out what it puts out, and wakes it when
+ * Runs a machine of gossip or discovery in real time: gives it what happened, one thing after the other, carries out what it puts out, and wakes it when
  * it wants to be woken. What an output means, its owner knows.
  */
 import type { GossipClock } from './gossip-clock.ts'
 
-/** A machine as `core/gossip` has them. */
+/** A machine as core has them. */
 export interface DrivenMachine<Input, Output> {
   handle(input: Input, now: number): void
   handleTimeout(now: number): void
@@ -17,14 +17,14 @@ const MAX_DELAY_MS = 2 ** 31 - 1
 
 export class MachineDriver<Input, Output, Machine extends DrivenMachine<Input, Output>> {
   readonly machine: Machine
-  readonly #clock: GossipClock
+  readonly #clock: Pick<GossipClock, 'now'>
   readonly #carryOut: (output: Output) => void
   readonly #inputs: Input[] = []
   #isHandling = false
   #isStopped = false
   #timer: NodeJS.Timeout | undefined
 
-  constructor(machine: Machine, clock: GossipClock, carryOut: (output: Output) => void) {
+  constructor(machine: Machine, clock: Pick<GossipClock, 'now'>, carryOut: (output: Output) => void) {
     this.machine = machine
     this.#clock = clock
     this.#carryOut = carryOut

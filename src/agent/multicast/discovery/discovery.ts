@@ -18,9 +18,10 @@ import { formatAddress, isUnspecified } from '../../addresses.ts'
 import { explainError } from '../../errors.ts'
 import type { GossipClock } from '../../gossip/gossip-clock.ts'
 import { ipBytes, ipText } from '../../gossip/ip-bytes.ts'
+import { MachineDriver } from '../../gossip/machine-driver.ts'
 import { isInSubnet, keyOf, listInterfaces, watchInterfaces, type NetworkInterface } from '../sockets/interfaces.ts'
+import { EVERYBODY } from '../sockets/link-socket.ts'
 import { UdpSocket } from '../sockets/udp-socket.ts'
-import { Driven } from './driven.ts'
 import { NetworkLink, type BeaconMaker } from './network-link.ts'
 
 /** What discovery is to do, as the configuration says. */
@@ -48,7 +49,6 @@ export interface DiscoveryOptions {
 }
 
 const POLL_MS = 2000
-const EVERYBODY = '255.255.255.255'
 /** Strangers that are not logged again. */
 const MAX_KNOWN_STRANGERS = 256
 
@@ -57,8 +57,7 @@ export class Discovery {
   readonly #random: Random = new Random(randomBytes(16).toString('hex'))
   readonly #id: Uint8Array = new Uint8Array(randomBytes(8))
   readonly #links: Map<string, NetworkLink> = new Map()
-  readonly #machine: JoinCandidates
-  readonly #candidates: Driven<CandidateInput, CandidateOutput>
+  readonly #candidates: MachineDriver<CandidateInput, CandidateOutput, JoinCandidates>
   /** Nodes by the instance that named them. */
   readonly #nodes: Map<string, string> = new Map()
   readonly #strangers: Set<string> = new Set()
@@ -69,11 +68,12 @@ export class Discovery {
   constructor(options: DiscoveryOptions) {
     this.#options = options
     const { clock, isMember, memberCount } = options
-    this.#machine = new JoinCandidates({ random: this.#random.fork('candidates'), isMember, memberCount })
-    this.#candidates = new Driven(this.#machine, clock, (output) => void this.#join(output))
+    const candidates = new JoinCandidates({ random: this.#random.fork('candidates'), isMember, memberCount })
+    this.#candidates = new MachineDriver(candidates, clock, (output) => void this.#join(output))
   }
 
   start(): void {
+    this.#candidates.start()
     this.#reconcile(listInterfaces())
     this.#unwatch = watchInterfaces({ pollMs: POLL_MS }, ({ all }) => this.#reconcile(all))
     if (this.#options.settings.isOn) void this.#hearEverybody()
@@ -83,8 +83,8 @@ export class Discovery {
   stats(): Record<string, number> {
     const stats: Record<string, number> = {
       links: this.#links.size,
-      candidates: this.#machine.size,
-      droppedCandidates: this.#machine.dropped,
+      candidates: this.#candidates.machine.size,
+      droppedCandidates: this.#candidates.machine.dropped,
     }
     for (const link of this.#links.values()) {
       for (const [key, value] of Object.entries(link.stats())) stats[key] = (stats[key] ?? 0) + value
@@ -101,7 +101,7 @@ export class Discovery {
   close(): void {
     this.#isClosed = true
     this.#unwatch?.()
-    this.#candidates.close()
+    this.#candidates.stop()
     for (const link of this.#links.values()) link.close()
     this.#links.clear()
     this.#everybody?.close()
@@ -209,7 +209,7 @@ export class Discovery {
       case 'lost': {
         const key = `${via.name} ${output.instance}`
         const by = output.serviceType === typeText(POLYCAST_SERVICE) ? 'dns-sd' : 'serf'
-        this.#candidates.feed({ type: 'lost', by, node: this.#nodes.get(key) ?? output.instance })
+        this.#candidates.handle({ type: 'lost', by, node: this.#nodes.get(key) ?? output.instance })
         if (by === 'dns-sd') this.#nodes.delete(key)
         return
       }
@@ -237,7 +237,7 @@ export class Discovery {
       return
     }
     const isNew = !this.#options.isMember(found)
-    this.#candidates.feed({ type: 'found', by, found: { node: found.node, endpoints } })
+    this.#candidates.handle({ type: 'found', by, found: { node: found.node, endpoints } })
     if (isNew) this.#options.log('debug', 'discovered an agent', { agent: found.node, by, interface: via.name })
   }
 
@@ -259,7 +259,7 @@ export class Discovery {
     this.#options.log(attempt === 1 ? 'info' : 'debug', 'an agent was discovered on the network; joining it', fields)
     const reason = await this.#options.join(endpoint)
     if (reason !== undefined) this.#options.log('debug', 'an agent that was discovered does not answer', { ...fields, reason })
-    this.#candidates.feed({ type: 'outcome', node, isJoined: reason === undefined })
+    this.#candidates.handle({ type: 'outcome', node, isJoined: reason === undefined })
   }
 }
 

@@ -19,11 +19,11 @@ import type { Offer } from '../../../core/multicast/discovery/service-records.ts
 import { explainError } from '../../errors.ts'
 import type { GossipClock } from '../../gossip/gossip-clock.ts'
 import { ipBytes } from '../../gossip/ip-bytes.ts'
+import { MachineDriver } from '../../gossip/machine-driver.ts'
 import { openGroupSocket, type GroupSocket } from '../sockets/group-socket.ts'
 import type { NetworkInterface } from '../sockets/interfaces.ts'
-import { openBroadcastSocket, openLinkSocket, type LinkSocket } from '../sockets/link-socket.ts'
+import { EVERYBODY, openBroadcastSocket, openLinkSocket, type LinkSocket } from '../sockets/link-socket.ts'
 import type { UdpSocket } from '../sockets/udp-socket.ts'
-import { Driven } from './driven.ts'
 
 /** What its beacons say; undefined for a link without any. */
 export interface BeaconMaker {
@@ -52,7 +52,6 @@ export interface NetworkLinkOptions {
 const GROUPS = { 4: '224.0.0.251', 6: 'ff02::fb' } as const
 /** RFC 6762 §11: some drop what has any other TTL. */
 const MDNS_TTL = 255
-const EVERYBODY = '255.255.255.255'
 const RETRY_MS = 10_000
 
 export class NetworkLink {
@@ -60,10 +59,8 @@ export class NetworkLink {
   readonly #options: NetworkLinkOptions
   #offer: Offer
   /** Undefined until their sockets are open: what they say before is lost. */
-  #machine: MdnsLink | undefined
-  #mdns: Driven<MdnsLinkInput, MdnsLinkOutput> | undefined
-  #beaconMachine: DiscoveryBeacon | undefined
-  #beacon: Driven<DiscoveryBeaconInput, DiscoveryBeaconOutput> | undefined
+  #mdns: MachineDriver<MdnsLinkInput, MdnsLinkOutput, MdnsLink> | undefined
+  #beacon: MachineDriver<DiscoveryBeaconInput, DiscoveryBeaconOutput, DiscoveryBeacon> | undefined
   #group: GroupSocket | undefined
   #own: LinkSocket | undefined
   #broadcast: UdpSocket | undefined
@@ -82,34 +79,34 @@ export class NetworkLink {
 
   /** Everything that it says on this link. */
   get records(): readonly DnsRecord[] {
-    return this.#machine?.records ?? []
+    return this.#mdns?.machine.records ?? []
   }
 
   stats(): Record<string, number> {
-    const beacon = this.#beaconMachine?.counters
+    const beacon = this.#beacon?.machine.counters
     return {
-      ...this.#machine?.stats(),
+      ...this.#mdns?.machine.stats(),
       ...(beacon === undefined ? {} : { beaconsSent: beacon.sent, beaconsHeard: beacon.heard, droppedBeacons: beacon.dropped }),
     }
   }
 
   offer(offer: Offer): void {
     this.#offer = offer
-    this.#mdns?.feed({ type: 'offer', offer })
+    this.#mdns?.handle({ type: 'offer', offer })
   }
 
   /** A datagram that came to everybody's address. */
   heardBeacon(bytes: Uint8Array): void {
-    this.#beacon?.feed({ type: 'packet', bytes })
+    this.#beacon?.handle({ type: 'packet', bytes })
   }
 
   /** Says goodbye, if anybody can still hear it. */
   close(): void {
     if (this.#isClosed) return
-    this.#mdns?.feed({ type: 'stop' })
+    this.#mdns?.handle({ type: 'stop' })
     this.#isClosed = true
-    this.#mdns?.close()
-    this.#beacon?.close()
+    this.#mdns?.stop()
+    this.#beacon?.stop()
     for (const timer of this.#timers) clearTimeout(timer)
     this.#group?.close()
     this.#own?.close()
@@ -122,13 +119,14 @@ export class NetworkLink {
     if (beacon === undefined || address === undefined || via.broadcast === undefined) return
     const { identity, node, id, isMember, gossipPort } = beacon
     const endpoint = { address, port: gossipPort }
-    this.#beaconMachine = new DiscoveryBeacon({ identity, node, id, endpoint, isMember, random: random.fork('beacon') }, clock.now())
-    this.#beacon = new Driven(this.#beaconMachine, clock, (output) => {
+    const machine = new DiscoveryBeacon({ identity, node, id, endpoint, isMember, random: random.fork('beacon') }, clock.now())
+    this.#beacon = new MachineDriver(machine, clock, (output) => {
       if (output.type !== 'send') return this.#options.onBeacon(output)
       this.#own?.broadcast(output.bytes, beacon.port)
       // Those whose netmask is another one hear this alone.
       this.#own?.send(output.bytes, beacon.port, EVERYBODY)
     })
+    this.#beacon.start()
   }
 
   #carryOut(output: MdnsLinkOutput): void {
@@ -176,21 +174,22 @@ export class NetworkLink {
       port: MDNS_PORT,
       ttl: MDNS_TTL,
       isFromHere: true,
-      onPacket: (bytes, { address, port }) => this.#mdns?.feed({ type: 'packet', bytes, from: { address, port } }),
+      onPacket: (bytes, { address, port }) => this.#mdns?.handle({ type: 'packet', bytes, from: { address, port } }),
     })
     if (this.#isClosed) return socket.close()
     socket.socket.raw.setTTL(MDNS_TTL)
     this.#group = socket
     const { browses, random, isOurs, clock } = this.#options
-    this.#machine = new MdnsLink({ offer: this.#offer, browses, random, isOurs }, clock.now())
-    this.#mdns = new Driven(this.#machine, clock, (output) => this.#carryOut(output))
+    const machine = new MdnsLink({ offer: this.#offer, browses, random, isOurs }, clock.now())
+    this.#mdns = new MachineDriver(machine, clock, (output) => this.#carryOut(output))
+    this.#mdns.start()
   }
 
   async #openOwn(): Promise<void> {
     const socket = await openLinkSocket({
       interface: this.interface,
       ttl: MDNS_TTL,
-      onPacket: (bytes) => this.#mdns?.feed({ type: 'answer', bytes }),
+      onPacket: (bytes) => this.#mdns?.handle({ type: 'answer', bytes }),
     })
     if (this.#isClosed) return socket.close()
     this.#own = socket

@@ -138,8 +138,6 @@ export class SessionThread implements MulticastSessions {
 
   #receive(message: FromSessionWorker): void {
     switch (message.type) {
-      case 'ready':
-        return
       case 'failed': {
         const listener = this.#senders.get(message.id) ?? this.#receivers.get(message.id)
         this.#forget(message.id)

@@ -50,21 +50,7 @@ export type ToSessionWorker =
   /** To a receiver. */
   | { readonly type: 'leave'; readonly id: number }
 
-/** How a session that is over went: its machine's own figures, and its sockets'. */
-export interface SocketFigures {
-  readonly sentPackets: number
-  readonly sentBytes: number
-  readonly receivedPackets: number
-  readonly receivedBytes: number
-  readonly sendErrors: number
-  /** Dropped by this host's socket, since nobody read in time. */
-  readonly drops: number
-  /** What the system gave, bytes. */
-  readonly receiveBufferBytes: number
-}
-
 export type FromSessionWorker =
-  | { readonly type: 'ready' }
   /** A sender has its sockets: where it listens is for the invitations, `maxPayloadBytes` is what fits into a block. */
   | {
       readonly type: 'open'
@@ -75,18 +61,18 @@ export type FromSessionWorker =
     }
   /** A session that could not begin, or whose socket failed; nothing more comes of it. */
   | { readonly type: 'failed'; readonly id: number; readonly error: ErrorBody }
-  /** Of a sender. */
+  /** Of a sender; `sentBytes` is what went out, UDP payload, control packets included. */
   | { readonly type: 'want-blocks'; readonly id: number; readonly count: number }
   | { readonly type: 'joined'; readonly id: number; readonly name: string; readonly app: Uint8Array }
   | { readonly type: 'reached'; readonly id: number; readonly name: string }
   | { readonly type: 'gone'; readonly id: number; readonly name: string; readonly reason: GoneReason }
-  | { readonly type: 'sent'; readonly id: number; readonly status: SenderStatus; readonly sockets: SocketFigures }
+  | { readonly type: 'sent'; readonly id: number; readonly status: SenderStatus; readonly sentBytes: number }
   | {
       readonly type: 'finished'
       readonly id: number
       readonly reason: SenderEnd
       readonly status: SenderStatus
-      readonly sockets: SocketFigures
+      readonly sentBytes: number
     }
   /** Of a receiver. */
   | { readonly type: 'heard'; readonly id: number }
@@ -95,10 +81,4 @@ export type FromSessionWorker =
   | { readonly type: 'given-up'; readonly id: number; readonly block: number }
   /** All blocks were told of. */
   | { readonly type: 'complete'; readonly id: number }
-  | {
-      readonly type: 'ended'
-      readonly id: number
-      readonly reason: ReceiverEnd
-      readonly status: ReceiverStatus
-      readonly sockets: SocketFigures
-    }
+  | { readonly type: 'ended'; readonly id: number; readonly reason: ReceiverEnd; readonly status: ReceiverStatus }

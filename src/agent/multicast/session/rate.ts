@@ -1,8 +1,7 @@
 /** The rate control of a session, as the options and the interface ask for it. */
-import { readFileSync } from 'node:fs'
-import { networkInterfaces } from 'node:os'
 import { SessionRate } from '../../../core/multicast/rate-control.ts'
 import type { RateControl, RateMode } from '../../../core/multicast/session-types.ts'
+import { linkAttribute } from '../sockets/interfaces.ts'
 
 /** The rate of mode `fixed` where none is given, and the rate that the others begin with, bytes per second. */
 const FIXED_BYTES_PER_SEC = 12_500_000
@@ -24,14 +23,6 @@ export function rateOf(mode: RateMode, rateBytesPerSec: number, interfaceName: s
 
 /** What the interface itself carries; undefined where the system does not tell. */
 function linkBytesPerSec(interfaceName: string): number | undefined {
-  try {
-    const read = (what: string): string => readFileSync(`/sys/class/net/${interfaceName}/${what}`, 'utf8').trim()
-    // Where only the network is a namespace of its own, /sys still shows the interfaces of another one, perhaps with the same names.
-    if (read('address') !== networkInterfaces()[interfaceName]?.[0]?.mac) return undefined
-    const megabits = Number(read('speed'))
-    return megabits > 0 ? megabits * 125_000 : undefined
-  } catch {
-    // Only Linux tells, and not of every interface.
-    return undefined
-  }
+  const megabits = Number(linkAttribute(interfaceName, 'speed'))
+  return megabits > 0 ? megabits * 125_000 : undefined
 }

@@ -8,7 +8,7 @@ import { fail, serialiseError } from '../../errors.ts'
 import { openGroupSocket, type GroupSocket } from '../sockets/group-socket.ts'
 import type { NetworkInterface } from '../sockets/interfaces.ts'
 import { openLinkSocket, type LinkSocket } from '../sockets/link-socket.ts'
-import type { FromSessionWorker, ReceiverSettings, SocketFigures } from './protocol.ts'
+import type { FromSessionWorker, ReceiverSettings } from './protocol.ts'
 
 /** A pause of 60 ms at a gigabit; the system gives what it has, mostly 208 KiB (twice of that as it tells it) unless its limit was raised. */
 const RECEIVE_BUFFER_BYTES = 8 * 1024 * 1024
@@ -55,7 +55,7 @@ export class ReceiverDriver {
         port,
         ttl,
         receiveBufferBytes: RECEIVE_BUFFER_BYTES,
-        ...(isSourceSpecific(group) ? { source: this.#sender } : {}),
+        source: this.#sender,
         onPacket,
       })
     } catch (error) {
@@ -152,23 +152,9 @@ export class ReceiverDriver {
       case 'given-up':
         return this.#post({ type: 'given-up', id, block: output.block })
       case 'ended':
-        this.#post({ type: 'ended', id, reason: output.reason, status: this.#machine!.status(), sockets: this.#figures() })
+        this.#post({ type: 'ended', id, reason: output.reason, status: this.#machine!.status() })
         this.close()
         return this.#onEnd()
-    }
-  }
-
-  #figures(): SocketFigures {
-    const group = this.#group!.socket
-    const link = this.#link!.socket
-    return {
-      sentPackets: link.counters.sentPackets,
-      sentBytes: link.counters.sentBytes,
-      receivedPackets: group.counters.receivedPackets + link.counters.receivedPackets,
-      receivedBytes: group.counters.receivedBytes + link.counters.receivedBytes,
-      sendErrors: link.counters.sendErrors,
-      drops: this.#drops,
-      receiveBufferBytes: group.receiveBufferBytes,
     }
   }
 }
@@ -177,9 +163,4 @@ export class ReceiverDriver {
 function transferable(payload: Uint8Array): Uint8Array {
   const isMostOfIt = payload.buffer.byteLength <= payload.length + 8192 && payload.buffer instanceof ArrayBuffer
   return isMostOfIt && payload.length > 65_536 ? payload : Uint8Array.from(payload)
-}
-
-/** Whether a group is one that a sender has to be named for: 232/8 and ff3x::/32 (RFC 4607). */
-function isSourceSpecific(group: string): boolean {
-  return group.startsWith('232.') || /^ff3[0-9a-f]:/i.test(group)
 }

@@ -8,7 +8,7 @@ import { openGroupSocket, type GroupSocket } from '../sockets/group-socket.ts'
 import type { NetworkInterface } from '../sockets/interfaces.ts'
 import { openLinkSocket, type LinkSocket } from '../sockets/link-socket.ts'
 import type { Paced, Pacer } from './pacer.ts'
-import type { FromSessionWorker, SenderSettings, SocketFigures } from './protocol.ts'
+import type { FromSessionWorker, SenderSettings } from './protocol.ts'
 
 /**
  * What the system is asked to keep until it is sent: about 13 ms at 50 Mbit/s, and enough at a gigabit. More is a queue in this very host, which
@@ -117,7 +117,7 @@ export class SenderDriver implements Paced {
     if (this.#isOver) return Infinity
     if (now - this.#statusAt >= STATUS_MS) {
       this.#statusAt = now
-      this.#post({ type: 'sent', id: this.#id, status: machine.status(), sockets: this.#figures() })
+      this.#post({ type: 'sent', id: this.#id, status: machine.status(), sentBytes: this.#data!.socket.counters.sentBytes })
     }
     if (isFull) return now + FULL_MS
     return isMore ? now : machine.nextDeadline()
@@ -162,23 +162,15 @@ export class SenderDriver implements Paced {
       case 'gone':
         return this.#post({ type: 'gone', id, name: output.name, reason: output.reason })
       case 'finished':
-        this.#post({ type: 'finished', id, reason: output.reason, status: this.#machine!.status(), sockets: this.#figures() })
+        this.#post({
+          type: 'finished',
+          id,
+          reason: output.reason,
+          status: this.#machine!.status(),
+          sentBytes: this.#data!.socket.counters.sentBytes,
+        })
         this.close()
         return this.#onEnd()
-    }
-  }
-
-  #figures(): SocketFigures {
-    const data = this.#data!.socket
-    const control = this.#control!.socket
-    return {
-      sentPackets: data.counters.sentPackets,
-      sentBytes: data.counters.sentBytes,
-      receivedPackets: control.counters.receivedPackets,
-      receivedBytes: control.counters.receivedBytes,
-      sendErrors: data.counters.sendErrors + control.counters.sendErrors,
-      drops: control.drops() ?? 0,
-      receiveBufferBytes: control.receiveBufferBytes,
     }
   }
 }

@@ -8,7 +8,7 @@
 import type { Socket } from 'node:dgram'
 import type { PolycastError } from '../../errors.ts'
 import type { Impairment } from './impairment.ts'
-import { interfaceArgument, isInSubnet, listInterfaces, zoned, type NetworkInterface } from './interfaces.ts'
+import { interfaceArgument, isInSubnet, listAddresses, zoned, type NetworkInterface } from './interfaces.ts'
 import { UdpSocket, type PacketListener } from './udp-socket.ts'
 
 export interface GroupSocketOptions {
@@ -23,8 +23,6 @@ export interface GroupSocketOptions {
   readonly source?: string
   /** Routers that a datagram may pass, plus one: 1 stays on the link. */
   readonly ttl?: number
-  /** Whether receivers on this very machine get what it sends; they do unless false. */
-  readonly isLooping?: boolean
   readonly receiveBufferBytes?: number
   readonly sendBufferBytes?: number
   /** What comes from an address of another interface's subnet is dropped: for receivers that have to know where it came in. */
@@ -37,8 +35,6 @@ export interface GroupSocket {
   readonly interface: NetworkInterface
   readonly group: string
   readonly port: number
-  /** The port that it sends from. */
-  readonly localPort: number
   readonly socket: UdpSocket
   /** Sends to the group. */
   send(bytes: Uint8Array): void
@@ -76,7 +72,7 @@ export async function openGroupSocket(options: GroupSocketOptions): Promise<Grou
     sendBufferBytes: options.sendBufferBytes,
     impairment: options.impairment,
     prepare: (raw) => {
-      prepareSending(raw, via, options.ttl ?? DEFAULT_TTL, options.isLooping ?? true)
+      prepareSending(raw, via, options.ttl ?? DEFAULT_TTL)
       if (!sendOnly) join(raw)
     },
   })
@@ -93,7 +89,6 @@ export async function openGroupSocket(options: GroupSocketOptions): Promise<Grou
     interface: via,
     group,
     port,
-    localPort: socket.port,
     socket,
     send: sendOnly ? (bytes) => socket.send(bytes) : (bytes) => socket.send(bytes, port, target),
     rejoin: () => {
@@ -115,10 +110,11 @@ export async function openGroupSocket(options: GroupSocketOptions): Promise<Grou
 }
 
 /** What a socket needs so that its datagrams to groups leave on that interface. */
-export function prepareSending(socket: Socket, via: NetworkInterface, ttl: number, isLooping: boolean): void {
+export function prepareSending(socket: Socket, via: NetworkInterface, ttl: number): void {
   socket.setMulticastInterface(interfaceArgument(via))
   socket.setMulticastTTL(ttl)
-  socket.setMulticastLoopback(isLooping)
+  // Receivers on this very machine get it, too.
+  socket.setMulticastLoopback(true)
 }
 
 /** The interface's own address, as a socket is bound to it. */
@@ -143,7 +139,7 @@ function filtered(via: NetworkInterface, onPacket: PacketListener): PacketListen
   return (bytes, from) => {
     let isHere = known.get(from.address)
     if (isHere === undefined) {
-      isHere = isInSubnet(from.address, via) || !listInterfaces().some((one) => one.name !== via.name && isInSubnet(from.address, one))
+      isHere = isInSubnet(from.address, via) || !listAddresses().some((one) => one.name !== via.name && isInSubnet(from.address, one))
       if (known.size >= MAX_KNOWN_SENDERS) known.clear()
       known.set(from.address, isHere)
     }

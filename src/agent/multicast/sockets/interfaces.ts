@@ -44,11 +44,23 @@ export interface WatchOptions {
   readonly list?: () => NetworkInterface[]
 }
 
+/** An address without what has to be read from files. */
+export type InterfaceAddress = Omit<NetworkInterface, 'mtu'>
+
 /** All addresses of all interfaces that are up, by name, IPv4 first. */
 export function listInterfaces(): NetworkInterface[] {
-  const found: NetworkInterface[] = []
+  const mtus = new Map<string, number | undefined>()
+  return listAddresses().map((address) => {
+    const { name } = address
+    if (!mtus.has(name)) mtus.set(name, mtuOf(name))
+    return { ...address, mtu: mtus.get(name) }
+  })
+}
+
+/** The same without the largest packets, for which files are read. */
+export function listAddresses(): InterfaceAddress[] {
+  const found: InterfaceAddress[] = []
   for (const [name, addresses] of Object.entries(networkInterfaces())) {
-    const mtu = mtuOf(name, addresses?.[0]?.mac)
     for (const { address, netmask, family, internal, cidr, scopeid } of addresses ?? []) {
       const prefixBits = cidr === null ? prefixOf(netmask) : Number(cidr.slice(cidr.lastIndexOf('/') + 1))
       const isV4 = family === 'IPv4'
@@ -59,7 +71,6 @@ export function listInterfaces(): NetworkInterface[] {
         netmask,
         prefixBits,
         broadcast: isV4 && prefixBits <= 30 ? broadcastOf(address, prefixBits) : undefined,
-        mtu,
         isLoopback: internal,
         isLinkLocal: !isV4 && /^fe[89ab]/i.test(address),
         scopeId: scopeid ?? 0,
@@ -101,7 +112,7 @@ export function zoned(address: string, { name, scopeId }: NetworkInterface): str
 }
 
 /** Whether an address is one of the interface's own subnet; one with a zone is where its zone says. */
-export function isInSubnet(address: string, { name, address: own, prefixBits, scopeId }: NetworkInterface): boolean {
+export function isInSubnet(address: string, { name, address: own, prefixBits, scopeId }: InterfaceAddress): boolean {
   const [bare = '', zone] = address.split('%')
   if (zone !== undefined) return zone === name || zone === String(scopeId)
   const a = ipBytes(bare)
@@ -125,18 +136,26 @@ function prefixOf(netmask: string): number {
   return bytes.reduce((sum, byte) => sum + byte.toString(2).replaceAll('0', '').length, 0)
 }
 
+/**
+ * What Linux tells of an interface in /sys/class/net, trimmed; undefined on other systems, and where /sys is not of this network: in a namespace of the
+ * network alone it still shows the interfaces of another one, perhaps with the same names.
+ */
+export function linkAttribute(name: string, what: string): string | undefined {
+  const mac = networkInterfaces()[name]?.[0]?.mac
+  return mac !== undefined && read(`/sys/class/net/${name}/address`) === mac ? read(`/sys/class/net/${name}/${what}`) : undefined
+}
+
 /** Other systems than Linux do not tell it: there, the beacons find out what gets through. */
-function mtuOf(name: string, mac: string | undefined): number | undefined {
-  const read = (path: string): string | undefined => {
-    try {
-      return readFileSync(path, 'utf8').trim()
-    } catch {
-      return undefined
-    }
-  }
-  // Where only the network is a namespace of its own, /sys still shows the interfaces of another one, perhaps with the same names.
-  const isOfHere = mac !== undefined && read(`/sys/class/net/${name}/address`) === mac
-  const text = (isOfHere ? read(`/sys/class/net/${name}/mtu`) : undefined) ?? read(`/proc/sys/net/ipv6/conf/${name}/mtu`)
-  const mtu = Number(text)
+function mtuOf(name: string): number | undefined {
+  const mtu = Number(linkAttribute(name, 'mtu') ?? read(`/proc/sys/net/ipv6/conf/${name}/mtu`))
   return mtu > 0 ? mtu : undefined
+}
+
+function read(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8').trim()
+  } catch {
+    // Not told for every interface, and nowhere but on Linux.
+    return undefined
+  }
 }

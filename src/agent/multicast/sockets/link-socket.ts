@@ -9,6 +9,9 @@ import { isLinkScoped, ownAddress, prepareSending } from './group-socket.ts'
 import { zoned, type NetworkInterface } from './interfaces.ts'
 import { UdpSocket, type PacketListener } from './udp-socket.ts'
 
+/** All hosts of a network, whatever its subnet. */
+export const EVERYBODY = '255.255.255.255'
+
 export interface LinkSocketOptions {
   readonly interface: NetworkInterface
   /** The port that it is bound to; 0, any free one, unless given. */
@@ -16,7 +19,6 @@ export interface LinkSocketOptions {
   readonly onPacket: PacketListener
   /** Routers that a datagram to a group may pass, plus one. */
   readonly ttl?: number
-  readonly isLooping?: boolean
   readonly receiveBufferBytes?: number
   readonly impairment?: Impairment | undefined
 }
@@ -47,7 +49,7 @@ export async function openLinkSocket(options: LinkSocketOptions): Promise<LinkSo
     receiveBufferBytes: options.receiveBufferBytes,
     impairment: options.impairment,
     prepare: (raw) => {
-      prepareSending(raw, via, options.ttl ?? 1, options.isLooping ?? true)
+      prepareSending(raw, via, options.ttl ?? 1)
       if (via.broadcast !== undefined) raw.setBroadcast(true)
     },
   })

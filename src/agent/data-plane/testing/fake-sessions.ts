@@ -1,4 +1,4 @@
-/** Multicast sessions without any thread or socket, for tests, and time that the test lets pass. */
+/** Multicast sessions without any thread or socket, for tests. */
 import type {
   MulticastSessions,
   ReceiverEvent,
@@ -7,8 +7,8 @@ import type {
   SenderEvent,
   SenderHandle,
   SenderListener,
-} from '../multicast/session/client.ts'
-import type { ReceiverSettings, SenderSettings } from '../multicast/session/protocol.ts'
+} from '../../multicast/session/client.ts'
+import type { ReceiverSettings, SenderSettings } from '../../multicast/session/protocol.ts'
 
 /** What comes of a session, without its number. */
 type Numberless<Event> = Event extends unknown ? Omit<Event, 'id'> : never
@@ -94,29 +94,5 @@ export class FakeSessions implements MulticastSessions {
 
   close(): Promise<void> {
     return Promise.resolve()
-  }
-}
-
-/** Time that passes when a test says so. */
-export class FakeTime {
-  now = 0
-  #timers: { readonly at: number; readonly what: () => void }[] = []
-
-  after(ms: number, what: () => void): () => void {
-    const timer = { at: this.now + ms, what }
-    this.#timers.push(timer)
-    return () => (this.#timers = this.#timers.filter((other) => other !== timer))
-  }
-
-  pass(ms: number): void {
-    const end = this.now + ms
-    for (;;) {
-      const [next] = this.#timers.toSorted((a, b) => a.at - b.at)
-      if (next === undefined || next.at > end) break
-      this.#timers = this.#timers.filter((other) => other !== next)
-      this.now = next.at
-      next.what()
-    }
-    this.now = end
   }
 }
