@@ -55,7 +55,7 @@ function run(share) {
   const parameters = { sessionId: '0011223344556677', datagramBytes, blockSymbols: 200 }
   const limits = { burstMs: 1e9, burstBytes: 1e15 }
   const code = kernel.code
-  const sender = new MulticastSender({ parameters, cipher, code, rate, random: random.fork('sender'), limits }, 0)
+  const sender = new MulticastSender({ parameters, cipher, code, rate, limits }, 0)
   const receiver = new MulticastReceiver(
     { parameters, cipher, code, random: random.fork('receiver'), name: 'r', app: new Uint8Array(0) },
     0,

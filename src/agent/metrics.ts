@@ -336,6 +336,20 @@ export const METRICS = {
     labels: [],
     stat: 'reach.members',
   },
+  reachRefused: {
+    name: 'polycast_multicast_beacons_refused_total',
+    type: 'counter',
+    help: 'Beacons not taken: sealed by no key of this cluster, no beacons at all, repeated, or for an interface that is gone.',
+    labels: [],
+    stat: 'reach.refusedBeacons',
+  },
+  reachForgotten: {
+    name: 'polycast_multicast_forgotten_nodes_total',
+    type: 'counter',
+    help: 'Nodes of a network that were forgotten because there were more than are kept.',
+    labels: [],
+    stat: 'reach.forgottenNodes',
+  },
   reachSentPackets: {
     name: 'polycast_multicast_beacons_sent_total',
     type: 'counter',

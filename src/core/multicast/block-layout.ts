@@ -16,6 +16,15 @@ export function maxSymbolBytes(parameters: SessionParameters): number {
   return parameters.symbolBytes ?? parameters.datagramBytes - DATA_HEADER_BYTES
 }
 
+/** How many blocks of a session may be under way at a time; 4 however long they are. */
+export function windowBlocks(
+  parameters: SessionParameters,
+  limits: { readonly windowBlocks: number; readonly windowBytes: number },
+): number {
+  const blockBytes = parameters.blockSymbols * maxSymbolBytes(parameters)
+  return Math.max(4, Math.min(limits.windowBlocks, Math.floor(limits.windowBytes / blockBytes)))
+}
+
 /** Payload bytes of a block, at the most. */
 export function maxPayloadBytes(parameters: SessionParameters, cipher: SessionCipher): number {
   const bytes = parameters.blockSymbols * maxSymbolBytes(parameters) - 1 - cipher.blockOverheadBytes

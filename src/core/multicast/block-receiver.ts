@@ -2,7 +2,7 @@
  * The blocks of a session on their way in: which are open, what they lack and since when, and what becomes of them. Each known block ends once: with
  * its payload, or given up, or skipped. docs/specs/07-multicast.md §5.
  */
-import { maxSymbolBytes } from './block-layout.ts'
+import { maxSymbolBytes, windowBlocks } from './block-layout.ts'
 import { type DataHeader, TAGGED_FROM } from './data-packet.ts'
 import type { LossMeter } from './loss-meter.ts'
 import { ReceivedBlock } from './received-block.ts'
@@ -60,8 +60,7 @@ export class BlockReceiver {
     this.#loss = loss
     this.#emit = emit
     this.#symbolBytes = maxSymbolBytes(options.parameters)
-    const blockBytes = options.parameters.blockSymbols * this.#symbolBytes
-    this.#maxOpen = Math.max(4, Math.min(limits.windowBlocks, Math.floor(limits.windowBytes / blockBytes)))
+    this.#maxOpen = windowBlocks(options.parameters, limits)
   }
 
   /** Blocks that are under way, ascending. */

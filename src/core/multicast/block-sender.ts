@@ -6,7 +6,7 @@
  * blocks, up to a share of what is sent. Not here: who asks, when, and whether somebody may still lack a block.
  */
 import { assert } from '../lib/assert.ts'
-import { type BlockLayout, fillSymbols, layoutOf, maxPayloadBytes, maxSymbolBytes } from './block-layout.ts'
+import { type BlockLayout, fillSymbols, layoutOf, maxPayloadBytes, maxSymbolBytes, windowBlocks } from './block-layout.ts'
 import { DATA_HEADER_BYTES, TAGGED_FROM, writeDataHeader, writeTag } from './data-packet.ts'
 import { Pacer } from './pacer.ts'
 import { ParityAhead } from './parity-ahead.ts'
@@ -14,9 +14,7 @@ import { SenderBlock } from './sender-block.ts'
 import type { SenderLimits, SenderOptions } from './session-machine-types.ts'
 import { sessionIdBytes } from './session-packets.ts'
 import type { StallWatch } from './stall-watch.ts'
-
-/** Symbols that a block can have: an index is one byte. */
-const MAX_SYMBOLS = 256
+import { MAX_SYMBOLS } from './symbol-set.ts'
 
 /** Parity rows that are made at a time: enough for the kernel to work on several at once, few enough not to hold up the pacing. */
 const PARITY_BATCH = 8
@@ -101,8 +99,7 @@ export class BlockSender {
     assert(parameters.blockSymbols < this.#maxSymbols, 'a code with parity for a whole block')
     this.#symbolBytes = maxSymbolBytes(parameters)
     this.maxPayloadBytes = maxPayloadBytes(parameters, cipher)
-    const blockBytes = parameters.blockSymbols * this.#symbolBytes
-    this.windowBlocks = Math.max(4, Math.min(limits.windowBlocks, Math.floor(limits.windowBytes / blockBytes)))
+    this.windowBlocks = windowBlocks(parameters, limits)
     this.#slots = makeSlots(limits.datagramSlots, DATA_HEADER_BYTES + this.#symbolBytes, sessionIdBytes(parameters.sessionId))
     this.#parity = new Uint8Array(PARITY_BATCH * this.#symbolBytes)
     this.#pacer = new Pacer(limits.burstMs, limits.burstBytes, now)

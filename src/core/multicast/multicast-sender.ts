@@ -442,7 +442,7 @@ export class MulticastSender {
     this.#counters.controlPackets++
     this.#counters.controlBytes += bytes.length
     this.#options.rate.sent(bytes.length, now)
-    this.#outputs.push({ type: 'send', to: 'group', bytes })
+    this.#outputs.push({ type: 'send', bytes })
   }
 }
 

@@ -1,5 +1,5 @@
 /**
- * How fast a session may send: a rate, moved by what the receivers report. docs/specs/07-multicast.md.
+ * How fast a session may send: a rate, moved by what the receivers report. docs/specs/07-multicast.md §11.
  *
  * The machine of `RateControl` with the modes `fair`, `scavenger` and `fixed`; `ReceiverPath` tells a receiver's losses apart, and
  * `SlowReceivers` those whom nobody waits for.

@@ -1,4 +1,4 @@
-/** The constants of the rate of a session, with what each is for. docs/specs/07-multicast.md. */
+/** The constants of the rate of a session, with what each is for. docs/specs/07-multicast.md §11. */
 import type { RateMode } from './session-types.ts'
 
 export interface RateOptions {

@@ -6,9 +6,7 @@ import { assert } from '../lib/assert.ts'
 import { sealedOf } from './block-layout.ts'
 import { DATA_HEADER_BYTES, type DataHeader, TAGGED_FROM, writeDataHeader } from './data-packet.ts'
 import type { ErasureCode, SessionCipher } from './session-types.ts'
-import { SYMBOL_SET_BYTES, addSymbol, hasSymbol, removeSymbol } from './symbol-set.ts'
-
-const MAX_SYMBOLS = 256
+import { addSymbol, hasSymbol, MAX_SYMBOLS, removeSymbol, SYMBOL_SET_BYTES } from './symbol-set.ts'
 
 /** Tag (two halves), sequence, timestamp and remaining of a packet. */
 const KEPT_WORDS = 5

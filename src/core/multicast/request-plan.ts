@@ -6,11 +6,8 @@ import type { LossMeter } from './loss-meter.ts'
 import type { ReceivedBlock } from './received-block.ts'
 import type { ReceiverLimits } from './session-machine-types.ts'
 import { MAX_NACKED, type NackedBlock, type StatusPacket } from './session-packets.ts'
-import { trimSet } from './symbol-set.ts'
+import { MAX_SYMBOLS, trimSet } from './symbol-set.ts'
 import { TokenBucket } from './token-bucket.ts'
-
-/** Symbols that a block can have: an index is one byte. */
-const MAX_SYMBOLS = 256
 
 /** Requests of one block after which it is said what is there, whatever the indices tell: the highest one may have got lost. */
 const PLAIN_REQUESTS = 2

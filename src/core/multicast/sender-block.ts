@@ -8,8 +8,6 @@ interface SentRun {
   /** Sequence of its first packet. */
   readonly first: number
   readonly indices: Uint8Array
-  /** How many went so far. */
-  sent: number
 }
 
 /** Runs that are remembered to tell requests that they have been answered; what went before is taken to have come or got lost. */
@@ -46,11 +44,7 @@ export class SenderBlock {
 
   beginRun(first: number, indices: Uint8Array): void {
     if (this.#runs.length === REMEMBERED_RUNS) this.#runs.shift()
-    this.#runs.push({ first, indices, sent: 0 })
-  }
-
-  countSent(): void {
-    ;(this.#runs[this.#runs.length - 1] as SentRun).sent++
+    this.#runs.push({ first, indices })
   }
 
   /**

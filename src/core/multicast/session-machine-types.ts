@@ -22,9 +22,9 @@ export type SenderEnd = 'complete' | 'stopped' | 'nobody'
 
 /**
  * Why a receiver is no member any more: it has everything; it went by itself; `rate.takeSlow` named it; nothing came from it for too long;
- * it joined and multicast doesn't reach it, as it never said that it hears; or the session was full.
+ * or it joined and multicast doesn't reach it, as it never said that it hears.
  */
-export type GoneReason = 'complete' | 'left' | 'slow' | 'silent' | 'unreached' | 'full'
+export type GoneReason = 'complete' | 'left' | 'slow' | 'silent' | 'unreached'
 
 export type SenderOutput =
   /** So many more blocks can be taken now. Comes first when the session begins, after the `joined` of those who are there. */
@@ -36,7 +36,7 @@ export type SenderOutput =
   /** A receiver is no member any more. */
   | { readonly type: 'gone'; readonly name: string; readonly receiver: number; readonly reason: GoneReason }
   /** Send this datagram; it is an array of its own. */
-  | { readonly type: 'send'; readonly to: 'group'; readonly bytes: Uint8Array }
+  | { readonly type: 'send'; readonly bytes: Uint8Array }
   /** The session is over; the machine does nothing more. */
   | { readonly type: 'finished'; readonly reason: SenderEnd }
 
@@ -77,7 +77,6 @@ export interface SenderOptions {
   readonly cipher: SessionCipher
   readonly code: ErasureCode
   readonly rate: RateControl
-  readonly random: Random
   readonly limits?: Partial<SenderLimits>
 }
 

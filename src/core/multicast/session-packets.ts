@@ -18,7 +18,7 @@
  * (first: from firstMissing). `held` has a bit for each symbol that is there, low bits first; empty if it doesn't matter which ones.
  */
 import { assert } from '../lib/assert.ts'
-import { fromHex } from '../lib/bytes.ts'
+import { concatBytes, fromHex } from '../lib/bytes.ts'
 import { Reader } from '../wire/reader.ts'
 import { type WireError, isWireError, wireError } from '../wire/wire-error.ts'
 import { Writer } from '../wire/writer.ts'
@@ -182,11 +182,7 @@ export function encodeControl(
   const body = new Writer(64)
   writeBody(body, packet)
   const headerBytes = header.finish()
-  const sealed = cipher.sealControl(senderId, counter, headerBytes, body.finish())
-  const bytes = new Uint8Array(headerBytes.length + sealed.length)
-  bytes.set(headerBytes)
-  bytes.set(sealed, headerBytes.length)
-  return bytes
+  return concatBytes([headerBytes, cipher.sealControl(senderId, counter, headerBytes, body.finish())])
 }
 
 /** What a control packet says of itself before it is opened; the caller has checked the session id. */

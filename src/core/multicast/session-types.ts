@@ -70,7 +70,7 @@ export interface SessionParameters {
 
 /** What a receiver tells of itself and its path, for the rate of the session. Counts are since the report before. */
 export interface ReceiverReport {
-  /** Index that the sender gave to the receiver, or a hash of its name. */
+  /** Index that the sender gave to the receiver. */
   readonly receiver: number
   readonly receivedPackets: number
   /** By gaps in the sequence numbers. */

@@ -69,19 +69,13 @@ export class SlowReceivers {
   }
 
   #isBelow(path: ReceiverPath, paths: ReadonlyMap<number, ReceiverPath>, now: number): boolean {
-    const potentials: number[] = []
-    const arriving: number[] = []
-    for (const other of paths.values()) {
-      if (now - other.lastReportAt > this.#options.staleMs) continue
-      potentials.push(other.potential)
-      arriving.push(1 - other.meanLoss)
-    }
-    if (potentials.length < 2) return false
-    const { slowShare } = this.#options
-    const typical = slowShare * upperMedian(arriving)
+    const { slowShare, staleMs } = this.#options
+    const fresh = [...paths.values()].filter((other) => now - other.lastReportAt <= staleMs)
+    if (fresh.length < 2) return false
+    const typical = slowShare * upperMedian(fresh.map(({ meanLoss }) => 1 - meanLoss))
     if (path.troubledSince === undefined) return 1 - path.meanLoss < typical
     // By what comes through of what is sent to all now; or, when all go slower for its sake, by what the others could take before.
-    return 1 - path.totalLoss < typical || path.potential < slowShare * upperMedian(potentials)
+    return 1 - path.totalLoss < typical || path.potential < slowShare * upperMedian(fresh.map(({ potential }) => potential))
   }
 }
 

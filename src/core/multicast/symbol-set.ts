@@ -1,7 +1,10 @@
 /** A set of symbols of one block, as its bits travel in a NACK: symbol i is bit i mod 8 of byte i div 8. Bytes that are cut off are 0. */
 
+/** Symbols of a block, source and parity together, at the most: an index is a byte. */
+export const MAX_SYMBOLS = 256
+
 /** Bytes that hold every symbol of a block. */
-export const SYMBOL_SET_BYTES = 32
+export const SYMBOL_SET_BYTES: number = MAX_SYMBOLS / 8
 
 export function hasSymbol(set: Uint8Array, index: number): boolean {
   return (((set[index >>> 3] ?? 0) >>> (index & 7)) & 1) === 1

@@ -60,12 +60,10 @@ export const TINY_CODE: ErasureCode = {
 export class ScaledRate implements RateControl {
   readonly #rate: RateControl
   readonly #datagramBytes: number
-  readonly #onReport: (report: ReceiverReport) => void
 
-  constructor(rate: RateControl, datagramBytes: number, onReport: (report: ReceiverReport) => void) {
+  constructor(rate: RateControl, datagramBytes: number) {
     this.#rate = rate
     this.#datagramBytes = datagramBytes
-    this.#onReport = onReport
   }
 
   get rateBytesPerSec(): number {
@@ -85,7 +83,6 @@ export class ScaledRate implements RateControl {
   }
 
   report(report: ReceiverReport, now: number): void {
-    this.#onReport(report)
     const receivedBytesPerSec = (report.receivedBytesPerSec * this.#datagramBytes) / TINY_DATAGRAM_BYTES
     this.#rate.report({ ...report, receivedBytesPerSec }, now)
   }

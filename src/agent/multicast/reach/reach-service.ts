@@ -128,9 +128,12 @@ export class ReachService {
 
   stats(): Record<string, number> {
     const { unreadable, repeated } = this.#events.counters
+    const { refused, forgotten } = this.#machine.counters
     const stats = {
       links: this.#sockets.size,
       members: this.#reachedMembers,
+      refusedBeacons: refused,
+      forgottenNodes: forgotten,
       sentPackets: 0,
       sentBytes: 0,
       sendErrors: 0,

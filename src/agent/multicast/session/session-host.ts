@@ -73,7 +73,7 @@ export class SessionHost {
     // Its first waits begin with it, so that it is made last.
     await driver.open(settings, via, (now) => {
       const rate = rateOf(mode, rateBytesPerSec, via.name, now)
-      return new MulticastSender({ parameters, cipher, code, rate, random: freshRandom() }, now)
+      return new MulticastSender({ parameters, cipher, code, rate }, now)
     })
   }
 

@@ -204,7 +204,7 @@ export class Dissemination {
 
   /** Tells one member of ids at once. */
   tell(to: string, ids: readonly EventId[]): void {
-    for (let at = 0; at < ids.length; at += MAX_IDS) this.#sendIds(to, ids.slice(at, at + MAX_IDS), false, false)
+    this.#sendIds(to, ids, false, false)
   }
 
   // ---- a payload that comes in, or begins here ----
@@ -324,7 +324,7 @@ export class Dissemination {
       const bit = 1 << neighbour.slot
       const ids = fresh.filter((event) => (event.told & bit) === 0 && this.#shortcut.covers(event, neighbour.node))
       for (const event of ids) event.told |= bit
-      for (let at = 0; at < ids.length; at += MAX_IDS) this.#sendIds(neighbour.node, ids.slice(at, at + MAX_IDS), false, true)
+      this.#sendIds(neighbour.node, ids, false, true)
     }
   }
 
@@ -337,7 +337,7 @@ export class Dissemination {
       const bit = 1 << neighbour.slot
       const ids = fresh.filter(({ told }) => (told & bit) === 0)
       for (const event of ids) event.told |= bit
-      for (let at = 0; at < ids.length; at += MAX_IDS) this.#sendIds(neighbour.node, ids.slice(at, at + MAX_IDS), false, false)
+      this.#sendIds(neighbour.node, ids, false, false)
     }
   }
 
@@ -374,7 +374,7 @@ export class Dissemination {
       [again.overdue, true],
     ] as const) {
       for (const [{ node }, ids] of told) {
-        for (let at = 0; at < ids.length; at += MAX_IDS) this.#sendIds(node, ids.slice(at, at + MAX_IDS), true, isOverdue)
+        this.#sendIds(node, ids, true, isOverdue)
       }
     }
   }
@@ -385,7 +385,8 @@ export class Dissemination {
 
   #sendIds(to: string, ids: readonly EventId[], isAgain: boolean, isOverdue: boolean): void {
     this.#state.counts.ihavesSent += ids.length
-    this.#state.send(to, { type: 'ihave', isAgain, isOverdue, ids })
+    for (let at = 0; at < ids.length; at += MAX_IDS)
+      this.#state.send(to, { type: 'ihave', isAgain, isOverdue, ids: ids.slice(at, at + MAX_IDS) })
   }
 
   #announceBy(at: number): void {

@@ -8,6 +8,7 @@
  * silences nobody, so two halves of a cluster hear of each other. Unlike Trickle, news don't shorten the interval: who hears of a stranger
  * joins it, which needs no answer. Where beacons of strangers alone are many (clusters that share a network), intervals grow further.
  */
+import { toHex } from '../../lib/bytes.ts'
 import type { Random } from '../../lib/random.ts'
 import { decodeDiscoveryBeacon, encodeDiscoveryBeacon } from './discovery-beacon-codec.ts'
 import type { ClusterIdentity, Discovered, DiscoveredEndpoint, Stranger } from './membership-proof.ts'
@@ -58,7 +59,7 @@ export class DiscoveryBeacon {
 
   constructor(options: DiscoveryBeaconOptions, now: number) {
     this.#options = options
-    this.#ownId = [...options.id].map((byte) => byte.toString(16).padStart(2, '0')).join('')
+    this.#ownId = toHex(options.id)
     // The first one is sent whatever is heard: nobody knows this node yet.
     this.#sendAt = now + options.random.float() * FIRST_DELAY_MS
   }

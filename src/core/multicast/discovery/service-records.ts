@@ -101,7 +101,7 @@ export function answersTo(question: DnsQuestion, { shared, unique, names }: Offe
 }
 
 /** Records that who asked for these will ask for next (RFC 6763 §12, RFC 6762 §6.2). */
-export function additionalsTo(answers: readonly DnsRecord[], { shared, unique, names }: OfferRecords): DnsRecord[] {
+export function additionalsTo(answers: readonly DnsRecord[], { unique, names }: OfferRecords): DnsRecord[] {
   const added: DnsRecord[] = []
   const add = (name: DnsName, types: readonly number[]): void => {
     for (const record of unique) {
@@ -117,7 +117,7 @@ export function additionalsTo(answers: readonly DnsRecord[], { shared, unique, n
     const types = typesOf(name, unique)
     if (!types.includes(DNS_TYPES.A) || !types.includes(DNS_TYPES.AAAA)) added.push(absence(name, unique))
   }
-  return added.filter((record) => !shared.includes(record))
+  return added
 }
 
 function typesOf(name: DnsName, unique: readonly DnsRecord[]): number[] {

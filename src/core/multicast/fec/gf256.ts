@@ -8,10 +8,8 @@
  * give all of it. Unlike a Vandermonde matrix made systematic, an entry doesn't depend on k, the inverse of a part has a
  * formula, and one parity symbol, which is what is asked for most, is a plain sum.
  */
+import { MAX_SYMBOLS } from '../symbol-set.ts'
 import { assert } from '../../lib/assert.ts'
-
-/** Symbols of one block, source and parity together. */
-export const MAX_SYMBOLS = 256
 
 const POLYNOMIAL = 0x11d
 /** Powers of 2, twice over, so that a sum of two logarithms needs no remainder. */

@@ -5,7 +5,8 @@
  * costs one look-up for four rows.
  */
 import type { ErasureCode } from '../session-types.ts'
-import { checkDecode, checkEncode, invertPart, MAX_SYMBOLS, multiply, parityCoefficient } from './gf256.ts'
+import { checkDecode, checkEncode, invertPart, multiply, parityCoefficient } from './gf256.ts'
+import { MAX_SYMBOLS } from '../symbol-set.ts'
 
 /** Rows whose products share a word. */
 const FUSED = 4

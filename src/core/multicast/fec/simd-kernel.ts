@@ -11,7 +11,8 @@
 import { fromHex } from '../../lib/bytes.ts'
 import { assert } from '../../lib/assert.ts'
 import type { ErasureCode } from '../session-types.ts'
-import { checkDecode, checkEncode, invertPart, MAX_SYMBOLS, multiply, parityCoefficient } from './gf256.ts'
+import { checkDecode, checkEncode, invertPart, multiply, parityCoefficient } from './gf256.ts'
+import { MAX_SYMBOLS } from '../symbol-set.ts'
 import { KERNEL_HEX } from './kernel-bytes.ts'
 import { SIPHASH_KEY_BYTES } from './siphash.ts'
 

@@ -61,14 +61,12 @@ const FLAG_DEAF = 2
 const FLAG_WANTS_REPORTS = 4
 const QUALITY_BROADCAST = 128
 const MAX_VALUE = 0xffff
-/** Reports of a beacon at the most: what fits the largest datagram. */
-const MAX_REPORTS = 8192
 
 /** How many reports fit a beacon of so many bytes. */
 export function reportRoom(datagramBytes: number, cipher: BeaconCipher): number {
   // Two bytes of the count are enough for 16,383.
   const room = datagramBytes - GROUP_HEADER_BYTES - FIXED_BYTES - 2 - cipher.overheadBytes
-  return Math.max(0, Math.min(MAX_REPORTS, Math.floor(room / REPORT_BYTES)))
+  return Math.max(0, Math.floor(room / REPORT_BYTES))
 }
 
 /** The datagram, of exactly `datagramBytes` where the reports leave room, and never more than that for reports that fit. */

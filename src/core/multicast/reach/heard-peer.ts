@@ -9,7 +9,7 @@ import { SequenceWindow } from './sequence-window.ts'
 /** Sizes to the group that a node may have; more is not honest. */
 const MAX_SIZES = 8
 /** An arriving datagram is missed by chance as often as this before its size counts as one that does not arrive. */
-const CHANCE = 0.001
+const CHANCE = Math.log(0.001)
 const MIN_MISSES = 3
 const MAX_MISSES = 10
 /** What a node said holds for so many of its rounds, and for so long at the least. */
@@ -101,7 +101,7 @@ export class HeardPeer {
   /** How long a size may be silent: as many intervals as loss by chance explains. */
   patienceMs(isSmall: boolean, silenceMs: number): number {
     const loss = this.lossShare
-    const misses = loss <= 0 ? MIN_MISSES : Math.min(MAX_MISSES, Math.max(MIN_MISSES, Math.ceil(Math.log(CHANCE) / Math.log(loss))))
+    const misses = loss <= 0 ? MIN_MISSES : Math.min(MAX_MISSES, Math.max(MIN_MISSES, Math.ceil(CHANCE / Math.log(loss))))
     const intervalMs = isSmall ? this.beacon.smallIntervalMs : this.beacon.largeIntervalMs
     return Math.max(silenceMs, (misses + 0.5) * intervalMs)
   }

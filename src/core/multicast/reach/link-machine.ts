@@ -121,7 +121,8 @@ export class LinkMachine {
   }
 
   nextDeadline(): number {
-    return Math.min(this.#direct.nextDeadline(), ...Object.values(this.#deadlines))
+    const { round, small, early, earlyBroadcast, rejoin, sweep } = this.#deadlines
+    return Math.min(round, small, early, earlyBroadcast, rejoin, sweep, this.#direct.nextDeadline())
   }
 
   /** Beats fast for a while and asks who hears it. */

@@ -23,7 +23,6 @@ import {
   type ReachLink,
   type ReachOptions,
   type ReachOutput,
-  type ReachTimes,
 } from './reach-types.ts'
 
 /** A node in beacons: 48 bits of its name. */
@@ -34,7 +33,6 @@ export function nodeOf(name: string): number {
 export class ReachMachine {
   readonly #options: ReachOptions
   readonly #limits: ReachLimits
-  readonly #times: ReachTimes
   readonly #random: Random
   readonly #cluster: number
   readonly #node: number
@@ -49,7 +47,6 @@ export class ReachMachine {
   constructor(options: ReachOptions, random: Random) {
     this.#options = options
     this.#limits = { ...REACH_LIMITS, ...options.limits }
-    this.#times = { ...REACH_TIMES, ...options.times }
     this.#random = random
     this.#cluster = clusterHash(options.cluster)
     this.#node = nodeOf(options.name)
@@ -118,8 +115,13 @@ export class ReachMachine {
     return [...this.#links.values()].map((machine) => this.#reportOf(machine, now))
   }
 
-  get strayed(): number {
-    return this.#strayed
+  /** Beacons that were not taken (nobody's, none that a key opens, repeated, for links that are gone), and nodes forgotten for others. */
+  get counters(): { readonly refused: number; readonly forgotten: number } {
+    const of = [...this.#links.values()].map(({ counters }) => counters)
+    return {
+      refused: of.reduce((sum, { unreadable, replayed }) => sum + unreadable + replayed, this.#strayed),
+      forgotten: of.reduce((sum, { forgotten }) => sum + forgotten, 0),
+    }
   }
 
   // ---- links and members ----
@@ -156,7 +158,7 @@ export class ReachMachine {
       cluster: this.#cluster,
       cipher: this.#options.cipher,
       limits: this.#limits,
-      times: this.#times,
+      times: REACH_TIMES,
       random: this.#random.fork(id),
       emit: (output) => this.#emit(output),
       isMember: (node) => this.#names.has(node),
@@ -175,7 +177,7 @@ export class ReachMachine {
   // ---- the doctor's view ----
 
   #reportOf(machine: LinkMachine, now: number): LinkReport {
-    const { silenceMs } = this.#times
+    const { silenceMs } = REACH_TIMES
     const { link, state, stateAt, livedMs, revivals, isFast, counters } = machine
     const peers = [...machine.peers.values()]
     const heard = (peer: HeardPeer) => peer.reportOf(now, silenceMs, machine.isDeaf)

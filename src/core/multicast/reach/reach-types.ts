@@ -65,7 +65,6 @@ export interface ReachOptions {
   readonly run: number
   readonly cipher: BeaconCipher
   readonly limits?: Partial<ReachLimits>
-  readonly times?: Partial<ReachTimes>
 }
 
 export interface ReachLimits {

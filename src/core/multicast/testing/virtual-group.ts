@@ -122,7 +122,6 @@ export class VirtualGroup {
         cipher: this.cipher,
         code: kernel.code,
         rate: this.rate,
-        random: this.#random.fork('sender'),
         limits: options.senderLimits ?? {},
       },
       this.now,
