@@ -77,6 +77,19 @@ test('a member that is killed, taken over, told to stop, and that leaves and joi
     }
     assert.ok(again.isRunning)
   })
+  await t.test('one that is killed and comes back at another address before anybody has missed it, too', async () => {
+    const killed = cluster.agents.findLast(({ name }) => name === 'k4')!
+    await killed.end('SIGKILL')
+    const again = await cluster.start('k4', { join: [k0], dataDirectory: path.join(cluster.directory, 'data-k4-at-once') })
+    assert.notEqual(again.address, killed.address)
+    for (const agent of [k0, k1, k2, k3]) {
+      await until(`${agent.name} has the newest address of k4`, async () =>
+        (await agent.members()).some(({ name, status, address }) => name === 'k4' && status === 'alive' && address === again.address),
+      )
+    }
+    assert.ok(again.isRunning)
+    assert.equal(again.logged('name-conflict').length, 0)
+  })
   await t.test('one that comes by the name of a live member has to go', async () => {
     const claimant = await cluster.start('k1', { join: [k0], dataDirectory: path.join(cluster.directory, 'data-k1-again') })
     await until('the claimant ends', () => !claimant.isRunning)

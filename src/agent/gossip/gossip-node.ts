@@ -316,6 +316,11 @@ export class GossipNode {
         return this.#keepKeys(output.operation)
       case 'conflict-lost':
         return this.#post({ type: 'conflict-lost', address: this.#claimant, reason: output.reason })
+      case 'name-kept':
+        return this.#log('warn', 'the others know this name at an address where nobody answers; this agent keeps it', {
+          at: this.#claimant,
+          reason: output.reason,
+        })
       case 'exchanged':
         if (output.isJoin) this.#joins.exchanged(output.to, output.error)
         return

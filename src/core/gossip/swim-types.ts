@@ -22,6 +22,8 @@ export type SwimInput =
   | { readonly type: 'leave' }
   /** What this member says of itself has changed. */
   | { readonly type: 'meta'; readonly meta: Uint8Array }
+  /** Look whether anybody answers by this member's name at these endpoints. */
+  | { readonly type: 'check-claimants'; readonly endpoints: readonly Endpoint[] }
 
 export type SwimOutput =
   /** Send messages in one packet. `node` is the receiver's name where it is known. */
@@ -56,6 +58,8 @@ export type SwimOutput =
   | { readonly type: 'forgotten'; readonly member: MemberRecord }
   /** Two claim one name: the one known by it, and another with another address. */
   | { readonly type: 'conflict'; readonly member: MemberRecord; readonly other: MemberRecord }
+  /** The first of the endpoints to be checked that answers by this member's name; undefined when none does. */
+  | { readonly type: 'claimants-checked'; readonly answering: Endpoint | undefined }
   /** Somebody said that this member is suspect, dead, or another than it is, and it has contradicted. */
   | { readonly type: 'refuted'; readonly accusation: 'suspect' | 'dead' | 'alive'; readonly by: string; readonly incarnation: number }
   /**

@@ -11,6 +11,7 @@
  * heard meanwhile may still wait in its socket, so that the time counts neither against those whom it probes nor against suspected ones.
  * If it was for longer than a probe takes, others may doubt it by now: it says by a new incarnation that it lives.
  */
+import { ClaimantCheck } from './claimant-check.ts'
 import { replyEndpoint } from './endpoint.ts'
 import { MembershipRules } from './membership-rules.ts'
 import { aliveMessage, recordOf, type Member } from './member-table.ts'
@@ -35,6 +36,7 @@ export class SwimMachine {
   readonly #prober: Prober
   readonly #relay: Relay
   readonly #exchanges: PushPullExchanges
+  readonly #claimants: ClaimantCheck
   #gossipAt: number
   #gossipedAt = -Infinity
   /** When this member told last that it had been held up. */
@@ -60,6 +62,7 @@ export class SwimMachine {
     )
     this.#relay = new Relay(state)
     this.#exchanges = new PushPullExchanges(state, this.#rules, now)
+    this.#claimants = new ClaimantCheck(state)
     this.#gossipAt = now + state.random.float() * state.profile.gossipIntervalMs
     if (!state.isKnown) this.#rules.announce()
     this.#dueAt = this.nextDeadline()
@@ -109,6 +112,7 @@ export class SwimMachine {
       this.#relay.nextDeadline(),
       this.#rules.nextDeadline(),
       this.#exchanges.nextDeadline(),
+      this.#claimants.nextDeadline(),
     )
   }
 
@@ -125,6 +129,7 @@ export class SwimMachine {
     this.#relay.handleTimeout(now)
     this.#prober.handleTimeout(now)
     this.#exchanges.handleTimeout(now)
+    this.#claimants.handleTimeout(now)
     if (now >= this.#gossipAt) this.#gossip(now)
     if (now >= this.#departAt) this.#depart(false)
     this.#hurry(now)
@@ -175,10 +180,12 @@ export class SwimMachine {
         this.#request(input.request, input.from, input.message, now)
         break
       case 'stream-answered':
-        if (!this.#prober.streamAnswered(input.stream, input.message, now)) this.#exchanges.answered(input.stream, input.message, now)
+        if (this.#prober.streamAnswered(input.stream, input.message, now)) break
+        if (!this.#claimants.streamAnswered(input.stream, input.message)) this.#exchanges.answered(input.stream, input.message, now)
         break
       case 'stream-failed':
-        if (!this.#prober.streamFailed(input, now)) this.#exchanges.failed(input.stream, input.reason)
+        if (this.#prober.streamFailed(input, now)) break
+        if (!this.#claimants.streamFailed(input)) this.#exchanges.failed(input.stream, input.reason)
         break
       case 'join':
         this.#exchanges.join(input.endpoints, now)
@@ -189,6 +196,9 @@ export class SwimMachine {
       case 'meta':
         assert(input.meta.length <= this.#state.limits.maxMetaBytes, 'no more said of a member than the others take')
         this.#rules.update(input.meta, now)
+        break
+      case 'check-claimants':
+        this.#claimants.start(input.endpoints, now)
         break
     }
   }
@@ -202,7 +212,8 @@ export class SwimMachine {
       case 'indirect-ping':
         return this.#relay.handleIndirectPing(message, from, now)
       case 'ack':
-        if (!this.#prober.handleAck(message, from, now)) this.#relay.handleAck(message.sequence)
+        if (this.#prober.handleAck(message, from, now) || this.#claimants.handleAck(message)) return
+        this.#relay.handleAck(message.sequence)
         return
       case 'nack':
         return this.#prober.handleNack(message.sequence, from, now)
@@ -227,8 +238,8 @@ export class SwimMachine {
   }
 
   /** A ping names whom it is for, as another member may have had this address before. */
-  #isForMe({ node }: Ping): boolean {
-    return node === '' || node === this.#state.self.node
+  #isForMe(ping: Ping): boolean {
+    return ping.node === '' || (ping.node === this.#state.self.node && !this.#claimants.isOwn(ping))
   }
 
   #request(request: number, from: Endpoint, message: StreamMessage, now: number): void {

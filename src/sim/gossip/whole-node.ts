@@ -141,6 +141,7 @@ function toldOf(output: GossipOutput): SimOutput | undefined {
     case 'multicast':
     case 'report':
     case 'snapshot':
+    case 'name-kept':
       return undefined
   }
 }

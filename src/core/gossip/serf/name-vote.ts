@@ -2,6 +2,10 @@
  * Two members by one name: each of them asks all others whom they know by it, and the one that most do not mean stops.
  * docs/specs/04-gossip.md §7.4.
  *
+ * Who has lost looks for itself whether the other one answers. A member that was killed, and is back at once at another endpoint, has
+ * lost to what it was before, which the others have not missed yet. It then stays, says again what it is, and asks anew until they mean
+ * it, or somebody does answer. A Serf agent stops.
+ *
  * The question goes by gossip, even where all members have trees: a tree is made of names, and who has none of its own is in no tree.
  *
  * Where nobody answers, because the two are alone, the one that was there first stays: who has started lately, and found the other in
@@ -20,27 +24,75 @@ import type { SerfState } from './serf-state.ts'
 /** Who runs for longer than that is no newcomer, ms. */
 const NEWCOMER_MS = 60_000
 
+/** Between two votes of one that stays though others still know it at another endpoint, ms. */
+const AGAIN_MS = 1000
+
+/** What a vote has done outside of it. */
+export interface VoteActions {
+  /** Looks whether anybody answers by this member's name there; what comes of it is given to `checked`. */
+  check(endpoints: readonly Endpoint[], now: number): void
+  /** Tells all members what this one is. */
+  announce(now: number): void
+}
+
 /** By what another one of this member's name was seen: an answer to this one's exchange, another's request for one, or neither. */
 export type ClaimSource = 'answer' | 'request' | 'packet'
 
 export class NameVote {
   readonly #state: SerfState
   readonly #queries: Queries
+  readonly #actions: VoteActions
   readonly #startedAt: number
   #isOpen = false
   /** The claims by the same name since the vote began. */
   readonly #claims: Map<ClaimSource, Endpoint> = new Map()
+  /** Why this member stops if the other one answers; while it looks. */
+  #lostBecause: string | undefined
+  /** When to ask anew; Infinity unless this member stays against a vote. */
+  #againAt = Infinity
 
-  constructor(state: SerfState, queries: Queries, now: number) {
+  constructor(state: SerfState, queries: Queries, actions: VoteActions, now: number) {
     this.#state = state
     this.#queries = queries
+    this.#actions = actions
     this.#startedAt = now
   }
 
   /** Asks whom the others know by this member's name, unless it is being asked. */
   start(other: Endpoint, source: ClaimSource, now: number): void {
     this.#claims.set(source, other)
-    if (this.#isOpen || this.#state.isLeaving) return
+    if (!this.#isOpen && this.#againAt === Infinity && !this.#state.isLeaving) this.#ask(now)
+  }
+
+  nextDeadline(): number {
+    return this.#againAt
+  }
+
+  handleTimeout(now: number): void {
+    if (now < this.#againAt) return
+    this.#againAt = Infinity
+    if (this.#state.isLeaving) return
+    // The first word may have come while the others still held the name for taken.
+    this.#actions.announce(now)
+    this.#ask(now)
+  }
+
+  /** Which of the claimants answers, if one does. */
+  checked(answering: Endpoint | undefined, now: number): void {
+    const reason = this.#lostBecause
+    this.#lostBecause = undefined
+    this.#isOpen = false
+    if (reason === undefined || this.#state.isLeaving) return
+    if (answering !== undefined) {
+      this.#claims.clear()
+      return this.#state.emit({ type: 'conflict-lost', reason })
+    }
+    this.#actions.announce(now)
+    this.#againAt = now + AGAIN_MS
+    this.#state.emit({ type: 'name-kept', reason })
+  }
+
+  #ask(now: number): void {
     this.#isOpen = true
     const { self } = this.#state
     let answers = 0
@@ -55,24 +107,26 @@ export class NameVote {
           answers++
           if (answer.member !== undefined && this.#state.isOwnEndpoint(answer.member)) own++
         },
-        done: () => this.#decide(answers, own, now),
+        done: (_acks, _responses, at) => this.#decide(answers, own, now, at),
       },
       now,
     )
     if (problem !== undefined) this.#isOpen = false
   }
 
-  #decide(answers: number, own: number, seenAt: number): void {
+  #decide(answers: number, own: number, seenAt: number, now: number): void {
+    this.#lostBecause = this.#whyLost(answers, own, seenAt)
+    if (this.#lostBecause !== undefined) return this.#actions.check([...this.#claims.values()], now)
     this.#isOpen = false
-    const isNewcomer = this.#isNewcomer(seenAt)
     this.#claims.clear()
-    if (answers === 0 && isNewcomer) {
-      const reason = `the name ${this.#state.self.name} is taken: the one that this one asked to be let in has it`
-      return this.#state.emit({ type: 'conflict-lost', reason })
-    }
-    if (answers === 0 || own > answers / 2) return
-    const reason = `the name ${this.#state.self.name} is taken: ${own} of ${answers} members know this one by it`
-    this.#state.emit({ type: 'conflict-lost', reason })
+  }
+
+  /** undefined where this member keeps the name. */
+  #whyLost(answers: number, own: number, seenAt: number): string | undefined {
+    const { name } = this.#state.self
+    if (answers > 0) return own > answers / 2 ? undefined : `the name ${name} is taken: ${own} of ${answers} members know this one by it`
+    if (!this.#isNewcomer(seenAt)) return undefined
+    return `the name ${name} is taken: the one that this one asked to be let in has it`
   }
 
   #isNewcomer(seenAt: number): boolean {

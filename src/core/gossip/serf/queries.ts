@@ -22,7 +22,7 @@ import type { SerfInput } from './serf-types.ts'
 export interface Gatherer {
   ack(from: string): void
   response(from: string, payload: Uint8Array): void
-  done(acks: number, responses: number): void
+  done(acks: number, responses: number, now: number): void
 }
 
 interface Gathering {
@@ -88,7 +88,7 @@ export class Queries {
     for (const [time, { endsAt, gatherer, acks, responses }] of this.#gatherings) {
       if (endsAt > now) continue
       this.#gatherings.delete(time)
-      gatherer.done(acks.size, responses.size)
+      gatherer.done(acks.size, responses.size, now)
     }
   }
 

@@ -7,6 +7,7 @@ import { Keyring } from '../keyring.ts'
 import { GOSSIP_PROFILES } from '../profile.ts'
 import { decodeSerfMessage, encodeSerfMessage } from '../serf-codec.ts'
 import { otherEndpoint, serfClusterOf, VirtualSerfCluster } from '../testing/virtual-serf-cluster.ts'
+import type { SerfMachine } from './serf.ts'
 import type { SerfInput } from './serf-types.ts'
 
 const NOTHING = new Uint8Array(0)
@@ -274,6 +275,27 @@ test('the name of a failed member is free for one at another address', () => {
   assert.ok(cluster.runUntil(() => cluster.isWhole(), 5000))
   assert.equal(cluster.eventsOf('conflict-lost').length, 0)
   assert.deepEqual(cluster.machine('n0').member('n3')?.address, otherEndpoint(3).address)
+})
+
+test('who is killed and back at once at another address stays, and is soon known by it; but not while it was only held up', () => {
+  for (const isKilled of [true, false]) {
+    const cluster = serfClusterOf(6, 'moved')
+    const before = cluster.host('n5')
+    if (isKilled) cluster.crash('n5')
+    else cluster.freeze('n5', 2500)
+    cluster.add('n5', { endpoint: otherEndpoint(5) })
+    cluster.join('n5', 'n2')
+    if (isKilled) {
+      const isMoved = (machine: SerfMachine): boolean => machine.member('n5')?.address.join() === otherEndpoint(5).address.join()
+      assert.ok(cluster.runUntil(() => cluster.isWhole() && cluster.up().every(({ machine }) => isMoved(machine)), 10_000))
+    }
+    cluster.run(30_000)
+    assert.equal(cluster.eventsOf('conflict-lost').length > 0, !isKilled)
+    assert.equal(cluster.eventsOf('name-kept').length > 0, isKilled)
+    const known = isKilled ? otherEndpoint(5) : before.endpoint
+    assert.deepEqual(cluster.machine('n0').member('n5')?.address, known.address)
+    assert.equal(cluster.machine('n0').member('n5')?.status, 'alive')
+  }
 })
 
 for (const [count, parts, partedMs] of [

@@ -104,6 +104,8 @@ export type SerfOutput =
   | { readonly type: 'extension'; readonly from: string; readonly bytes: Uint8Array }
   /** Two claim one name: the one known by it, and another with another address. */
   | { readonly type: 'conflict'; readonly member: MemberRecord; readonly other: MemberRecord }
+  /** Most members know another one by this member's name, which does not answer any more: this one stays, until they know. */
+  | { readonly type: 'name-kept'; readonly reason: string }
   /** Most members know another one by this member's name: this one has to stop. */
   | { readonly type: 'conflict-lost'; readonly reason: string }
   /** A line for the snapshot, without its end. */

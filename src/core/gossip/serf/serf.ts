@@ -74,7 +74,15 @@ export class SerfMachine {
       if (query.name.startsWith(INTERNAL_PREFIX)) return answerInternal(state, this.#queries, request, query, this.#now)
       state.emit({ type: 'query', request, query, deadlineAt })
     })
-    this.#vote = new NameVote(state, this.#queries, now)
+    this.#vote = new NameVote(
+      state,
+      this.#queries,
+      {
+        check: (endpoints, at) => this.#swim.handle({ type: 'check-claimants', endpoints }, at),
+        announce: (at) => this.#announce(at),
+      },
+      now,
+    )
     this.#reconnects = new Reconnects(state, (endpoint, at) => this.#swim.handle({ type: 'join', endpoints: [endpoint] }, at), now)
     this.#leaving = new Leaving(state, this.#rules, (at) => this.#swim.handle({ type: 'leave' }, at))
     this.#vivaldi = new Vivaldi(options.random.fork('vivaldi'))
@@ -197,6 +205,7 @@ export class SerfMachine {
       this.#queries.nextDeadline(),
       this.#reconnects.nextDeadline(),
       this.#leaving.nextDeadline(),
+      this.#vote.nextDeadline(),
       this.#noteAt,
     )
   }
@@ -219,6 +228,7 @@ export class SerfMachine {
     this.#queries.handleTimeout(now)
     this.#reconnects.handleTimeout(now)
     this.#leaving.handleTimeout(now)
+    this.#vote.handleTimeout(now)
     if (now >= this.#noteAt) this.#noteTime()
     this.#settle(now)
   }
@@ -275,10 +285,16 @@ export class SerfMachine {
     if (problem !== undefined) return problem
     const { self } = this.#state
     self.tags = new Map(tags)
-    this.#swim.handle({ type: 'meta', meta: encodeTags(tags) }, now)
-    self.incarnation = this.#swim.member(self.name)?.incarnation ?? self.incarnation
+    this.#announce(now)
     this.#state.changed('updated', self)
     return undefined
+  }
+
+  /** Tells all what this member is, by a new incarnation. */
+  #announce(now: number): void {
+    const { self } = this.#state
+    this.#swim.handle({ type: 'meta', meta: encodeTags(self.tags) }, now)
+    self.incarnation = this.#swim.member(self.name)?.incarnation ?? self.incarnation
   }
 
   #sendExtension(to: string, bytes: Uint8Array): string | undefined {
@@ -342,6 +358,8 @@ export class SerfMachine {
         this.#state.emit(output)
         if (output.member.node === this.#state.self.name) this.#claim = output.other
         return
+      case 'claimants-checked':
+        return this.#vote.checked(output.answering, now)
       case 'probed':
         return this.#probed(output.node, output.rttMs, output.payload)
       case 'exchanged':
