@@ -122,7 +122,8 @@ for (const tool of values.tool === 'both' ? ['serf', 'polycast'] : [values.tool]
   try {
     console.log(JSON.stringify({ tool, nodes: count, loss: Number(values.loss), ...(await measure(tool, nodes, directory)) }))
   } finally {
-    for (const { child } of nodes) child.kill('SIGKILL')
+    // The next tool's agents have the same addresses: nobody may answer there any more.
+    await Promise.all(nodes.map(({ child }) => ended(child)))
     rmSync(directory, { recursive: true, force: true })
     if (lossShare > 0) spawnSync('nft', ['flush', 'ruleset'])
   }
@@ -230,6 +231,13 @@ async function start(tool, index, directory) {
   const node = new Node(tool, name, address, child)
   await node.open()
   return node
+}
+
+function ended(child) {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const exit = new Promise((resolve) => child.once('exit', resolve))
+  child.kill('SIGKILL')
+  return exit
 }
 
 // ---- small things ----

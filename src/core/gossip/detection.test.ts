@@ -211,14 +211,14 @@ test('with the times of memberlist, a member that was held up says nothing of it
   assert.equal(script.machine.status().incarnation, 1)
 })
 
-test('the member that follows on the ring is probed each second, one of the round each third', () => {
+test('the member that follows on the ring is probed each 1.2 s, one of the round each 3 s', () => {
   const script = new ScriptedMachine({ profile: lan }).meet(...OTHERS)
   for (const node of OTHERS) script.answering.add(node)
   script.advance(30_000)
   const counts = new Map<string, number>()
   for (const { to } of script.takeSent('ping')) counts.set(to, (counts.get(to) ?? 0) + 1)
   const [most = 0, ...others] = [...counts.values()].sort((a, b) => b - a)
-  assert.ok(most >= 30 && most <= 34, `${most} of the one that is watched`)
+  assert.ok(most >= 25 && most <= 29, `${most} of the one that is watched`)
   assert.equal(others.length, 4)
   assert.ok(others.every((count) => count >= 1 && count <= 3))
 })

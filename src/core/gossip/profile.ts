@@ -90,7 +90,7 @@ const SERF: GossipProfile = {
 const LAN: GossipProfile = {
   ...SERF,
   roundIntervalMs: 3000,
-  watchIntervalMs: 1000,
+  watchIntervalMs: 1200,
   minProbeTimeoutMs: 200,
   leastSuspicionMs: 10_000,
   refusedSuspicionMs: 500,
