@@ -119,6 +119,11 @@ export class MulticastSender {
     return this.#blocks.maxPayloadBytes
   }
 
+  /** What the rate control allows now, bytes per second on the wire. */
+  get rateBytesPerSec(): number {
+    return this.#options.rate.rateBytesPerSec
+  }
+
   handle(input: SenderInput, now: number): void {
     if (this.#phase === 'over') return
     switch (input.type) {
@@ -189,7 +194,7 @@ export class MulticastSender {
       groupSize: this.#steering.groupSize,
       grttMs: this.#steering.grttMs,
       backoffMs: this.#steering.backoffMs,
-      rateBytesPerSec: this.#options.rate.rateBytesPerSec,
+      rateBytesPerSec: this.rateBytesPerSec,
       blocks: this.#blocks.sentBlocks,
       ...this.#blocks.counters,
       ...this.#counters,

@@ -23,7 +23,8 @@ const SETTINGS: ReceiverSettings = {
 for (const { what, end } of [
   {
     what: 'a receiver that is left',
-    end: (post: (message: FromSessionWorker) => void, onEnd: () => void): void => new ReceiverDriver(7, SETTINGS, { post, onEnd }).leave(),
+    end: (post: (message: FromSessionWorker) => void, onEnd: () => void): void => 
+      new ReceiverDriver(7, SETTINGS, { post, pacer: new Pacer(), onEnd }).leave(),
   },
   {
     what: 'a sender that is stopped',

@@ -18,9 +18,13 @@ const SEND_BUFFER_BYTES = 64 * 1024
 const FEEDBACK_BUFFER_BYTES = 1024 * 1024
 /** Datagrams sent in one turn, at the most, before feedback is read. */
 const BURST_DATAGRAMS = 64
-/** Datagrams that wait for the system to take them, from which on none is added. */
-const MAX_QUEUED_DATAGRAMS = 8
-/** How long to wait then, ms. */
+/** Datagrams for which a turn waits, unless that takes too long: they go to the system together. Of large ones fewer: the pacing lets 96 KiB go at once. */
+const GATHERED_DATAGRAMS = 16
+const MOST_GATHERED_BYTES = 32 * 1024
+/** Between two turns that send, ms: shorter than timers could, and less than what the pacing lets one catch up. */
+const LEAST_STEP_MS = 0.15
+const MOST_STEP_MS = 1.9
+/** How long to wait where the system has no place for more, ms. */
 const FULL_MS = 0.3
 /** How often its figures are told, ms. */
 const STATUS_MS = 100
@@ -35,6 +39,7 @@ export class SenderDriver implements Paced {
   #data: GroupSocket | undefined
   #control: LinkSocket | undefined
   #statusAt = 0
+  #datagramBytes = 0
   #isOver = false
 
   constructor(
@@ -49,7 +54,8 @@ export class SenderDriver implements Paced {
 
   /** Opens the sockets and begins. Rejects as `openGroupSocket` does. */
   async open(settings: SenderSettings, via: NetworkInterface, make: (now: number) => MulticastSender): Promise<void> {
-    const { group, port, ttl } = settings
+    const { group, port, ttl, parameters } = settings
+    this.#datagramBytes = parameters.datagramBytes
     const control = await openLinkSocket({
       interface: via,
       ttl,
@@ -67,6 +73,7 @@ export class SenderDriver implements Paced {
         sendOnly: true,
         sendBufferBytes: SEND_BUFFER_BYTES,
         onPacket: () => undefined,
+        bulk: { sendBytes: parameters.datagramBytes },
       })
     } catch (error) {
       control.close()
@@ -99,28 +106,28 @@ export class SenderDriver implements Paced {
   turn(now: number): number {
     const machine = this.#machine!
     if (machine.nextDeadline() <= now) machine.handleTimeout(now)
-    let isFull = false
-    let isMore = true
-    for (let sent = 0; sent < BURST_DATAGRAMS; sent++) {
-      if ((sent & 7) === 0 && this.#data!.socket.queuedPackets > MAX_QUEUED_DATAGRAMS) {
-        isFull = true
-        break
-      }
+    const { socket } = this.#data!
+    let isFull = !socket.flush()
+    let isMore = !isFull
+    for (let sent = 0; sent < BURST_DATAGRAMS && isMore && socket.hasRoom; sent++) {
       const datagram = machine.nextDatagram(now)
-      if (datagram === undefined) {
-        isMore = false
-        break
-      }
-      this.#data!.send(datagram)
+      if (datagram === undefined) isMore = false
+      else socket.queue(datagram)
     }
     this.#carryOut()
+    if (!this.#isOver && !isFull) isFull = !socket.flush()
     if (this.#isOver) return Infinity
     if (now - this.#statusAt >= STATUS_MS) {
       this.#statusAt = now
       this.#post({ type: 'sent', id: this.#id, status: machine.status(), sentBytes: this.#data!.socket.counters.sentBytes })
     }
     if (isFull) return now + FULL_MS
-    return isMore ? now : machine.nextDeadline()
+    return isMore ? now : Math.max(machine.nextDeadline(), now + this.#stepMs())
+  }
+
+  #stepMs(): number {
+    const gatheredBytes = Math.min(GATHERED_DATAGRAMS * this.#datagramBytes, MOST_GATHERED_BYTES)
+    return Math.min(Math.max((1000 * gatheredBytes) / this.#machine!.rateBytesPerSec, LEAST_STEP_MS), MOST_STEP_MS)
   }
 
   close(): void {
@@ -141,18 +148,25 @@ export class SenderDriver implements Paced {
     if (this.#isOver || this.#machine === undefined) return
     this.#machine.handle(input, performance.now())
     this.#carryOut()
-    this.#pacer.wake()
+    if (!this.#isOver) this.#pacer.wake(this)
   }
 
   #carryOut(): void {
     for (const output of this.#machine!.drain()) this.#do(output)
   }
 
+  /** In its place among the datagrams; where there is none it is lost, as it might be on the way. */
+  #sendControl(bytes: Uint8Array): void {
+    const { socket } = this.#data!
+    if (socket.hasRoom || socket.flush()) socket.queue(bytes)
+    else socket.counters.sendErrors++
+  }
+
   #do(output: SenderOutput): void {
     const id = this.#id
     switch (output.type) {
       case 'send':
-        return this.#data?.send(output.bytes)
+        return this.#sendControl(output.bytes)
       case 'want-blocks':
         return this.#post({ type: 'want-blocks', id, count: output.count })
       case 'joined':

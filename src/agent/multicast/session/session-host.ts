@@ -81,7 +81,11 @@ export class SessionHost {
     const via = interfaceTowards(settings.sender)
     if (via === undefined) throw gone(settings.group, `the one towards ${settings.sender}`)
     const { parameters, name, app, invited } = settings
-    const driver = new ReceiverDriver(id, settings, { post: this.#parts.post, onEnd: () => this.#receivers.delete(id) })
+    const driver = new ReceiverDriver(id, settings, {
+      post: this.#parts.post,
+      pacer: this.#pacer,
+      onEnd: () => this.#receivers.delete(id),
+    })
     this.#receivers.set(id, driver)
     const cipher = this.#cipher(settings)
     const options = { parameters, cipher, code: this.#parts.code, random: freshRandom(), name, app, invited }

@@ -9,7 +9,7 @@ import type { Socket } from 'node:dgram'
 import type { PolycastError } from '../../errors.ts'
 import type { Impairment } from './impairment.ts'
 import { interfaceArgument, isInSubnet, listAddresses, zoned, type NetworkInterface } from './interfaces.ts'
-import { UdpSocket, type PacketListener } from './udp-socket.ts'
+import { UdpSocket, type BulkOptions, type PacketListener } from './udp-socket.ts'
 
 export interface GroupSocketOptions {
   readonly interface: NetworkInterface
@@ -27,6 +27,7 @@ export interface GroupSocketOptions {
   readonly sendBufferBytes?: number
   /** What comes from an address of another interface's subnet is dropped: for receivers that have to know where it came in. */
   readonly isFromHere?: boolean
+  readonly bulk?: BulkOptions
   readonly impairment?: Impairment | undefined
 }
 
@@ -71,6 +72,7 @@ export async function openGroupSocket(options: GroupSocketOptions): Promise<Grou
     receiveBufferBytes: options.receiveBufferBytes,
     sendBufferBytes: options.sendBufferBytes,
     impairment: options.impairment,
+    bulk: options.bulk,
     prepare: (raw) => {
       prepareSending(raw, via, options.ttl ?? DEFAULT_TTL)
       if (!sendOnly) join(raw)

@@ -1,17 +1,30 @@
 /**
  * One UDP socket with what multicast needs to know of it: what went through, what it lost because nobody read in time, how large its
  * buffer really is, and errors in words. What it is bound to and which groups it has joined is said by who opens it: `group-socket.ts`,
- * `link-socket.ts`.
+ * `link-socket.ts`. One for the datagrams of a session sends and reads many at a time, where the system can.
  */
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram'
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { formatAddress } from '../../addresses.ts'
 import { ipBytes } from '../../gossip/ip-bytes.ts'
 import { fromErrno, type PolycastError } from '../../errors.ts'
+import { BundleReader } from './bundle-reader.ts'
+import { BundleSender } from './bundle-sender.ts'
 import { ImpairedPath, impairmentFrom, type Impairment } from './impairment.ts'
+import { handleOf, systemCalls } from './system-calls.ts'
 
 /** One datagram and who sent it. `bytes` belongs to the receiver. */
 export type PacketListener = (bytes: Buffer, from: { readonly address: string; readonly port: number }) => void
+
+/** For many datagrams: that it sends by `queue`, or that it reads by `read`. */
+export type BulkOptions =
+  /** Bytes of most that are sent; none is longer. */
+  | { readonly sendBytes: number }
+  /** One of several that were read at once; its bytes are used again when this returns. */
+  | { readonly onDatagram: (bytes: Buffer) => void }
+
+/** Datagrams that wait for the system to take them, from which on none is to be added. */
+const MAX_QUEUED_DATAGRAMS = 8
 
 /** What went through a socket since it was opened. */
 export interface SocketCounters {
@@ -40,6 +53,7 @@ export interface UdpSocketOptions {
   readonly sendBufferBytes?: number | undefined
   /** What the environment says unless given. */
   readonly impairment?: Impairment | undefined
+  readonly bulk?: BulkOptions | undefined
   /** Called once it is bound, before anything comes; what it throws becomes the error of opening. */
   readonly prepare?: (socket: Socket) => void
 }
@@ -69,6 +83,8 @@ export class UdpSocket {
   readonly #socket: Socket
   readonly #in: ImpairedPath<{ readonly bytes: Buffer; readonly from: RemoteInfo }> | undefined
   readonly #out: ImpairedPath<Outgoing> | undefined
+  #sender: BundleSender | undefined
+  #reader: BundleReader | undefined
   #port = 0
   #receiveBufferBytes = 0
   /** As the system told it: put in words when somebody asks, since while an interface is down each datagram fails. */
@@ -121,11 +137,6 @@ export class UdpSocket {
     return performance.now() - this.#lastErrorAt
   }
 
-  /** Datagrams that wait to be sent because the system's buffer is full. */
-  get queuedPackets(): number {
-    return this.#isClosed ? 0 : this.#socket.getSendQueueCount()
-  }
-
   /** For joining and leaving groups. */
   get raw(): Socket {
     return this.#socket
@@ -137,6 +148,41 @@ export class UdpSocket {
     if (this.#out === undefined) this.#send({ bytes, port, address })
     // The caller may use its buffer again.
     else this.#out.push({ bytes: Uint8Array.from(bytes), port, address }, bytes.length)
+  }
+
+  /** Whether `queue` may be called before the next `flush`. */
+  get hasRoom(): boolean {
+    return this.#sender?.hasRoom ?? (this.#isClosed || this.#socket.getSendQueueCount() <= MAX_QUEUED_DATAGRAMS)
+  }
+
+  /** Sends to where it is connected to, with the next `flush` at the latest. */
+  queue(bytes: Uint8Array): void {
+    if (this.#sender === undefined) return this.send(bytes)
+    this.#sender.add(bytes)
+    this.counters.sentPackets++
+    this.counters.sentBytes += bytes.length
+  }
+
+  /** Gives to the system what is queued; false while it has no place for all of it. */
+  flush(): boolean {
+    return this.#isClosed || (this.#sender?.flush() ?? this.hasRoom)
+  }
+
+  /** Nothing comes by itself any more, but what `read` reads; false where this socket cannot do that. */
+  beginReading(): boolean {
+    if (this.#reader === undefined || this.#isClosed) return false
+    this.#reader.begin()
+    return true
+  }
+
+  /** Gives what waits to `bulk.onDatagram`; how many datagrams there were. */
+  read(): number {
+    return this.#isClosed ? 0 : (this.#reader?.read() ?? 0)
+  }
+
+  /** Everything comes by itself again. */
+  endReading(): void {
+    if (!this.#isClosed) this.#reader?.end()
   }
 
   /** Sends all its datagrams to one address, which is quicker; it then receives from there alone. */
@@ -161,6 +207,8 @@ export class UdpSocket {
 
   close(): void {
     if (this.#isClosed) return
+    this.#sender?.flush()
+    this.#reader?.close()
     this.#isClosed = true
     if (this.#inode !== undefined) claimedInodes.delete(this.#inode)
     this.#in?.close()
@@ -185,6 +233,7 @@ export class UdpSocket {
           this.#port = socket.address().port
           this.#growBuffers()
           prepare?.(socket)
+          this.#openBulk()
         } catch (error) {
           return failed(error)
         }
@@ -198,10 +247,35 @@ export class UdpSocket {
     })
   }
 
+  /** An impaired socket has each datagram by itself. */
+  #openBulk(): void {
+    const { bulk } = this.#options
+    if (bulk === undefined || this.#in !== undefined) return
+    const calls = systemCalls()
+    const handle = handleOf(this.#socket)
+    if (calls === undefined || handle === undefined) return
+    if ('onDatagram' in bulk) {
+      this.#reader = new BundleReader(calls, handle, (bytes) => {
+        this.#count(bytes)
+        bulk.onDatagram(bytes)
+      })
+      return
+    }
+    const onError = (error: Error, datagrams: number): void => {
+      this.counters.sendErrors += datagrams
+      this.#failed(error)
+    }
+    this.#sender = new BundleSender({ calls, handle, datagramBytes: bulk.sendBytes, onError })
+  }
+
   #receive(bytes: Buffer, from: RemoteInfo): void {
+    this.#count(bytes)
+    this.#options.onPacket(bytes, from)
+  }
+
+  #count(bytes: Buffer): void {
     this.counters.receivedPackets++
     this.counters.receivedBytes += bytes.length
-    this.#options.onPacket(bytes, from)
   }
 
   #send({ bytes, port, address }: Outgoing): void {
