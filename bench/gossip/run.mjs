@@ -233,11 +233,11 @@ async function start(tool, index, directory) {
   return node
 }
 
-function ended(child) {
+async function ended(child) {
   if (child.exitCode !== null || child.signalCode !== null) return
   const exit = new Promise((resolve) => child.once('exit', resolve))
   child.kill('SIGKILL')
-  return exit
+  await exit
 }
 
 // ---- small things ----

@@ -55,6 +55,7 @@ export const RESERVED_ENVIRONMENT: Readonly<Record<string, string>> = {
   POLYCAST_CONFIG: 'path of the configuration file, where --config is not given',
   POLYCAST_UDP_IMPAIRMENT:
     'faults of the network for tests, in the sockets of multicast: loss=0.02,burst=50,burst-loss=0.01,duplicate=0.01,delay=5,jitter=3,rate=1e6,queue=65536,seed=7',
-  POLYCAST_PLAIN_UDP: 'set to anything, sessions of multicast send and read datagram by datagram, as where the system calls for many are missing',
+  POLYCAST_PLAIN_UDP:
+    'set to anything, sessions of multicast send and read datagram by datagram, as where the system calls for many are missing',
   POLYCAST_API: 'URL of the agent that the CLI talks to, where --api is not given',
 }

@@ -39,6 +39,8 @@ export interface ContentHost {
   readonly stored: StoredContent
   readonly view: ManifestView
   handle(input: PeerInput): void
+  /** Chunks that a session brought, unverified; the bytes are copied. */
+  brought(firstChunk: number, count: number, bytes: Uint8Array): void
   have(): Bitfield
   isDone(): boolean
   /** Bytes on their way to the disk. */
@@ -137,7 +139,7 @@ export class ContentMulticast {
         // A disk that is far behind: what is let go of comes by the swarm, which waits for it.
         if (host.unwrittenBytes() > MAX_UNWRITTEN_BYTES) return
         this.#receivedBytes += payload.length
-        host.handle({ type: 'brought', firstChunk, count, payload })
+        host.brought(firstChunk, count, payload)
       },
       decline: () => host.decline(),
       log: (level, message, fields) => this.#log(level, message, fields),

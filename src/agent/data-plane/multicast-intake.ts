@@ -16,6 +16,7 @@ import { decodeInvitation } from '../../core/multicast/invitation.ts'
 import type { ManifestPart } from '../../core/swarm/frames.ts'
 import { isWireError } from '../../core/wire/wire-error.ts'
 import type { PolycastError } from '../errors.ts'
+import { discard } from './discard.ts'
 import { keyById } from '../multicast/session/cipher.ts'
 import type { MulticastSessions, ReceiverEvent, ReceiverHandle } from '../multicast/session/client.ts'
 import { isSessionGroup } from '../multicast/session/groups.ts'
@@ -40,7 +41,7 @@ export interface IntakeHost {
   /** Missing chunks come by multicast from this one on; Infinity: none do. */
   hold(fromChunk: number): void
   acceptManifest(part: ManifestPart): void
-  /** Takes chunks that are known and missing, unverified. */
+  /** Takes chunks that are known and missing, unverified; of the bytes, a copy. */
   bring(firstChunk: number, count: number, payload: Uint8Array): void
   /** Says to the origin that nothing of a session comes here. */
   decline(): void
@@ -183,7 +184,8 @@ export class MulticastIntake {
     switch (event.type) {
       case 'received':
         this.#host.figures.blocks++
-        return this.#block(joined, event.block, event.payload)
+        this.#block(joined, event.block, event.payload)
+        return discard(event.payload)
       case 'given-up':
         this.#host.figures.givenUpBlocks++
         return this.#take(joined, joined.assembler.releasePieces())

@@ -7,12 +7,16 @@
  */
 import { assert } from '../../core/lib/assert.ts'
 
-/** The size of a pooled slab; a longer frame gets a slab of its own that is not pooled. */
+/** The size of a slab that sockets read into. */
 export const SLAB_BYTES: number = 256 * 1024
-/** Slabs that wait to be used again. */
-const MAX_POOLED_SLABS = 32
+/** What is longer (a block of multicast, a large frame) gets one of twice, four or eight times that; beyond, one that is not pooled. */
+const LARGEST_SLAB_BYTES = 8 * SLAB_BYTES
+/** Bytes of slabs that wait to be used again. */
+const MAX_POOLED_BYTES = 32 * SLAB_BYTES
 
-const pool: Buffer[] = []
+/** By size. */
+const pool: Map<number, Buffer[]> = new Map()
+let pooledBytes = 0
 
 /** A buffer with a count of those who use it; made with one user. */
 export class Slab {
@@ -25,8 +29,13 @@ export class Slab {
 
   /** A slab of at least `bytes`. */
   static take(bytes: number): Slab {
-    if (bytes > SLAB_BYTES) return new Slab(Buffer.allocUnsafeSlow(bytes))
-    return new Slab(pool.pop() ?? Buffer.allocUnsafeSlow(SLAB_BYTES))
+    if (bytes > LARGEST_SLAB_BYTES) return new Slab(Buffer.allocUnsafeSlow(bytes))
+    let size = SLAB_BYTES
+    while (size < bytes) size *= 2
+    const pooled = pool.get(size)?.pop()
+    if (pooled === undefined) return new Slab(Buffer.allocUnsafeSlow(size))
+    pooledBytes -= size
+    return new Slab(pooled)
   }
 
   /** Whether the one who asks is its only user. */
@@ -42,7 +51,12 @@ export class Slab {
   release(): void {
     assert(this.#users > 0, 'a slab that is in use')
     if (--this.#users > 0) return
-    if (this.buffer.length === SLAB_BYTES && pool.length < MAX_POOLED_SLABS) pool.push(this.buffer)
+    const size = this.buffer.length
+    if (size > LARGEST_SLAB_BYTES || pooledBytes + size > MAX_POOLED_BYTES) return
+    pooledBytes += size
+    const same = pool.get(size)
+    if (same === undefined) pool.set(size, [this.buffer])
+    else same.push(this.buffer)
   }
 }
 

@@ -92,14 +92,14 @@ export class ContentAssembler {
     }
   }
 
-  /** Takes an opened block, which must not be overwritten afterwards. */
+  /** Takes an opened block. Once the outputs are used as well, no view of it is kept. */
   addBlock(payload: Uint8Array): AssemblerOutput[] | WireError {
     const segments = decodeBlock(payload)
     if (isWireError(segments)) return segments
     const outputs: AssemblerOutput[] = []
     for (const segment of segments) {
       if (segment.type === 'manifest') this.#addPiecePart(segment, outputs)
-      else if (segment.type === 'chunks') this.#addChunks(segment, payload.length, outputs)
+      else if (segment.type === 'chunks') this.#addChunks(segment, outputs)
       else this.#addChunkPart(segment, outputs)
     }
     return outputs
@@ -111,7 +111,7 @@ export class ContentAssembler {
     const early = this.#early
     this.#early = []
     this.#earlyBytes = 0
-    for (const run of early) this.#addChunks(run, run.bytes.length, outputs)
+    for (const run of early) this.#addChunks(run, outputs)
     return outputs
   }
 
@@ -122,7 +122,7 @@ export class ContentAssembler {
     return outputs
   }
 
-  #addChunks(run: BlockSegment & { type: 'chunks' }, payloadBytes: number, outputs: AssemblerOutput[]): void {
+  #addChunks(run: BlockSegment & { type: 'chunks' }, outputs: AssemblerOutput[]): void {
     const { knownChunks } = this.#content
     let from = 0
     let start = 0
@@ -133,7 +133,7 @@ export class ContentAssembler {
         const lengths = run.lengths.slice(from, end)
         const part: Chunks = { type: 'chunks', firstChunk: run.firstChunk + from, lengths, bytes: run.bytes.subarray(start, endPosition) }
         if (part.firstChunk < knownChunks) outputs.push(part)
-        else this.#keepEarly(part, payloadBytes)
+        else this.#keepEarly(part)
       }
     }
     for (const [i, length] of run.lengths.entries()) {
@@ -149,15 +149,14 @@ export class ContentAssembler {
     cut(run.lengths.length, position)
   }
 
-  #keepEarly(run: Chunks, payloadBytes: number): void {
+  #keepEarly(run: Chunks): void {
     const cost = run.bytes.length + RUN_BYTES + 8 * run.lengths.length
     if (this.#earlyBytes + cost > this.#limits.maxEarlyBytes) {
       this.#droppedEarly += run.lengths.length
       return
     }
     this.#earlyBytes += cost
-    // A view keeps the whole block in memory: not for a small part of it.
-    this.#early.push(2 * run.bytes.length < payloadBytes ? { ...run, bytes: copyBytes(run.bytes) } : run)
+    this.#early.push({ ...run, bytes: copyBytes(run.bytes) })
   }
 
   #addChunkPart(segment: BlockSegment & { type: 'chunk-part' }, outputs: AssemblerOutput[]): void {
@@ -168,7 +167,7 @@ export class ContentAssembler {
       return
     }
     const bytes = this.#chunks.add(name, chunkBytes, offset, part)
-    if (bytes !== undefined) this.#addChunks({ type: 'chunks', firstChunk: chunk, lengths: [chunkBytes], bytes }, bytes.length, outputs)
+    if (bytes !== undefined) this.#addChunks({ type: 'chunks', firstChunk: chunk, lengths: [chunkBytes], bytes }, outputs)
   }
 
   #isWanted(chunk: number, bytes: number): boolean {

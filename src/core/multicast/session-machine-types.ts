@@ -169,7 +169,7 @@ export interface SenderLimits {
 /** For 1 Gbit/s and round trips from 0.2 ms: docs/specs/07-multicast.md §8 has the reasons. */
 export const DEFAULT_SENDER_LIMITS: SenderLimits = {
   packetOverheadBytes: 46,
-  burstMs: 2,
+  burstMs: 8,
   burstBytes: 96 * 1024,
   datagramSlots: 256,
   aheadBlocks: 4,

@@ -23,7 +23,7 @@ const SETTINGS: ReceiverSettings = {
 for (const { what, end } of [
   {
     what: 'a receiver that is left',
-    end: (post: (message: FromSessionWorker) => void, onEnd: () => void): void => 
+    end: (post: (message: FromSessionWorker) => void, onEnd: () => void): void =>
       new ReceiverDriver(7, SETTINGS, { post, pacer: new Pacer(), onEnd }).leave(),
   },
   {

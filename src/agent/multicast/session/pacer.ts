@@ -20,7 +20,8 @@ export class Pacer {
   readonly #due: Map<Paced, number> = new Map()
   readonly #cell: Int32Array = new Int32Array(new SharedArrayBuffer(4))
   #nextAt = Infinity
-  #immediate: NodeJS.Immediate | undefined
+  /** It will run in this turn of the event loop. */
+  #isSoon = false
   #timer: NodeJS.Timeout | undefined
 
   add(paced: Paced): void {
@@ -36,11 +37,11 @@ export class Pacer {
     this.#due.set(paced, -Infinity)
     this.#nextAt = -Infinity
     clearTimeout(this.#timer)
-    this.#immediate ??= setImmediate(this.#run)
+    this.#soon()
   }
 
   readonly #run = (): void => {
-    this.#immediate = undefined
+    this.#isSoon = false
     const waitMs = this.#nextAt - performance.now()
     if (waitMs > 0) Atomics.wait(this.#cell, 0, 0, waitMs)
     const now = performance.now()
@@ -61,6 +62,12 @@ export class Pacer {
     if (next === Infinity) return
     const waitMs = next - performance.now()
     if (waitMs > NEAR_MS) this.#timer = setTimeout(this.#run, Math.floor(waitMs - 1))
-    else this.#immediate ??= setImmediate(this.#run)
+    else this.#soon()
+  }
+
+  #soon(): void {
+    if (this.#isSoon) return
+    this.#isSoon = true
+    setImmediate(this.#run)
   }
 }

@@ -71,7 +71,10 @@ class FakeKernel {
     const control = view.getUint32(at + MESSAGE.controlBytes, true)
     if (control === 0) return [bytes[from]!]
     const header = pointer(at + MESSAGE.control)
-    assert.deepEqual([view.getInt32(header + 8, true), view.getInt32(header + 12, true), view.getUint16(header + 16, true)], [17, 103, SIZE])
+    assert.deepEqual(
+      [view.getInt32(header + 8, true), view.getInt32(header + 12, true), view.getUint16(header + 16, true)],
+      [17, 103, SIZE],
+    )
     assert.equal(length % SIZE, 0)
     return Array.from({ length: length / SIZE }, (_, part) => bytes[from + part * SIZE]!)
   }
