@@ -3,18 +3,16 @@
  * delivery ends well, and by multicast where multicast can do it.
  */
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
 import path from 'node:path'
-import { createInterface } from 'node:readline'
 import { test } from 'node:test'
 import { pathToFileURL } from 'node:url'
 import { isSessionGroup } from '#src/agent/multicast/session/groups.js'
 import { Cluster, MIB, until } from '../cluster.ts'
-import type { HostileOrder, Malice } from './hostile-host.ts'
+import { HostProgram } from './host-program.ts'
+import type { HostileAnswer, HostileOrder, Malice } from './hostile-host.ts'
 import { Lan } from './lan.ts'
 import { agentsOn, keyFile, reachable, Sending, sessionAt } from './multicast-agents.ts'
 
-const HOSTILE = path.join(import.meta.dirname, 'hostile-host.js')
 const SMALL_BUFFERS = path.join(import.meta.dirname, 'small-buffers.js')
 const SIZE = 32 * MIB
 const DOWN_MS = 1500
@@ -23,28 +21,21 @@ const MALICES: readonly Malice[] = ['garbage', 'replay', 'mutated', 'header']
 
 /** What one host does to the others. */
 class Mallory {
-  readonly #process
-  readonly #answers: AsyncIterator<string>
+  readonly #program: HostProgram<HostileOrder, HostileAnswer>
   readonly #address: string
 
   constructor(lan: Lan, host: number) {
     this.#address = lan.address(host)
-    this.#process = spawn('nsenter', [...lan.launcher(host).slice(1), process.execPath, HOSTILE], { stdio: ['pipe', 'pipe', 'inherit'] })
-    this.#answers = createInterface({ input: this.#process.stdout })[Symbol.asyncIterator]()
-  }
-
-  async #do(order: HostileOrder): Promise<{ count: number; kept: number }> {
-    this.#process.stdin.write(`${JSON.stringify(order)}\n`)
-    return JSON.parse(String((await this.#answers.next()).value)) as { count: number; kept: number }
+    this.#program = new HostProgram(lan, host, 'hostile-host')
   }
 
   async listen(group: string, port: number): Promise<void> {
-    await this.#do({ do: 'listen', group, port, at: this.#address })
+    await this.#program.do({ do: 'listen', group, port, at: this.#address })
   }
 
   /** Datagrams to an address; gives how many of others' it had to make them of. */
   async send(how: Malice, to: string, port: number, count: number, perMs: number): Promise<number> {
-    return (await this.#do({ do: 'send', how, to, port, count, perMs, at: this.#address })).kept
+    return (await this.#program.do({ do: 'send', how, to, port, count, perMs, at: this.#address })).kept
   }
 }
 
