@@ -308,6 +308,8 @@ export class Agent {
   }
 
   async contents(): Promise<ContentList['contents']> {
+    if (this.#options.launcher !== undefined)
+      return (JSON.parse((await this.cli('content', 'ls', '--json')).stdout) as ContentList).contents
     return (await this.api<ContentList>('GET', '/v1/contents')).contents
   }
 

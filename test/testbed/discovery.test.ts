@@ -1,48 +1,14 @@
 /** Agents that are told no address find each other on real networks: by DNS-SD, by beacons, by Serf's own way, and only their own. */
 import assert from 'node:assert/strict'
-import { spawnSync } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
-import path from 'node:path'
-import { test, type TestContext } from 'node:test'
+import { test } from 'node:test'
 import { Avahi, avahiMissing, type SeenService } from '../avahi.ts'
 import { Cluster, until, type Agent } from '../cluster.ts'
 import { MixedCluster, serfMissing, type PolycastAgent, type SerfAgent } from '../serf-agents.ts'
+import { HOST_FLAGS, keyFlags, startOn } from './host-agents.ts'
+import { Lan } from './lan.ts'
 
-const TESTBED = path.resolve(import.meta.dirname, '../../../../shared/testbed/testbed')
-const PREFIX = 'discovery'
-const HOSTS = 7
 /** How long a name is probed for before it is announced, and somewhat more. */
 const CLAIM_MS = 1500
-
-function run(command: string, ...args: string[]): void {
-  const { status, stderr } = spawnSync(command, args, { encoding: 'utf8' })
-  assert.equal(status, 0, `${command} ${args.join(' ')}: ${stderr}`)
-}
-
-const testbed = (...args: string[]): void => run(TESTBED, '--prefix', PREFIX, ...args)
-const launcherOf = (k: number | 'sw'): string[] => ['nsenter', `--net=/run/netns/tb-${PREFIX}-${k === 'sw' ? 'sw' : `h${k}`}`]
-const onHost = (k: number | 'sw', ...args: string[]): void => run(launcherOf(k)[0]!, ...launcherOf(k).slice(1), ...args)
-const addressOf = (k: number): string => (k === 0 ? '10.77.0.1' : `10.77.1.${k}`)
-
-/** Agents of one test, on hosts by number. */
-class Lan {
-  readonly cluster: Cluster
-  readonly #flags: readonly string[]
-
-  private constructor(cluster: Cluster, flags: readonly string[]) {
-    this.cluster = cluster
-    this.#flags = flags
-  }
-
-  static async open(t: TestContext, ...flags: string[]): Promise<Lan> {
-    return new Lan(await Cluster.open(t), flags)
-  }
-
-  start(k: number, flags: readonly string[] = [], address: string = addressOf(k)): Promise<Agent> {
-    const own = ['--insecure', '--http-bind', '127.0.0.1', '--log-level', 'debug', ...this.#flags, ...flags]
-    return this.cluster.start(`h${k}`, { address, launcher: launcherOf(k), flags: own })
-  }
-}
 
 const joinedAt = (agent: Agent): string[] =>
   agent.log.flatMap(({ change, member }) => (change === 'joined' && member !== agent.name ? [String(member)] : []))
@@ -60,16 +26,22 @@ const waysOf = (...agents: Agent[]): Set<unknown> =>
   new Set(agents.flatMap((agent) => agent.logged('an agent was discovered')).map(({ by }) => by))
 
 test('agents find each other without an address', async (t) => {
-  testbed('up', String(HOSTS), '--rate', 'none')
-  t.after(() => testbed('down'))
+  const lan = Lan.up({ prefix: 'discovery', hosts: 8 })
+  t.after(() => lan.down())
+  /** What starts agents of one cluster on hosts: with these flags, and with more and at other addresses where they are given. */
+  const starter =
+    (cluster: Cluster, ...common: readonly string[]) =>
+    (host: number, flags: readonly string[] = [], address: string = lan.address(host)): Promise<Agent> =>
+      startOn(cluster, lan, host, { address, flags: ['--log-level', 'debug', ...common, ...flags] })
 
   await t.test('by DNS-SD, which other programs see and speak', { skip: avahiMissing }, async (t) => {
-    const lan = await Lan.open(t, '--cluster', 'one')
+    const cluster = await Cluster.open(t)
+    const start = starter(cluster, '--cluster', 'one')
     // Beacons to different ports are not heard.
-    const agents = await Promise.all([0, 1, 2].map((k) => lan.start(k, ['--discovery-port', String(8000 + k)])))
+    const agents = await Promise.all([0, 1, 2].map((k) => start(k, ['--discovery-port', String(8000 + k)])))
     await acquainted(...agents)
     assert.deepEqual(waysOf(...agents), new Set(['dns-sd']))
-    const avahi = await Avahi.start(t, lan.cluster.directory, launcherOf(3))
+    const avahi = await Avahi.start(t, cluster.directory, lan.launcher(3))
     let seen: SeenService[] = []
     await until('avahi sees all of them', async () => {
       seen = await avahi.browse('_polycast._tcp')
@@ -81,7 +53,7 @@ test('agents find each other without an address', async (t) => {
       assert.deepEqual(new Set(txt), new Set(['txtvers=1', 'cluster=one', `node=${agent.name}`]))
     }
     // One that says nothing itself is announced by avahi.
-    const silent = await lan.start(3, ['--no-discovery'])
+    const silent = await start(3, ['--no-discovery'])
     assert.deepEqual(joinedAt(silent), [])
     avahi.publish(t, 'h3', '_polycast._tcp', Number(silent.gossip.split(':').at(-1)), ['txtvers=1', 'cluster=one', 'node=h3'])
     await acquainted(...agents, silent)
@@ -90,28 +62,30 @@ test('agents find each other without an address', async (t) => {
   })
 
   await t.test('by beacons, where the switch drops multicast', async (t) => {
-    const flood = (state: string): void => {
-      for (const k of [0, 1, 2]) onHost('sw', 'bridge', 'link', 'set', 'dev', `h${k}`, 'mcast_flood', state)
+    const flood = (isOn: boolean): void => {
+      for (const host of [0, 1, 2]) lan.multicastFlood(host, isOn)
     }
-    t.after(() => flood('on'))
-    flood('off')
-    const lan = await Lan.open(t, '--cluster', 'two', '--gossip-key-file', await keyFile(t))
-    const agents = await Promise.all([0, 1, 2].map((k) => lan.start(k)))
+    t.after(() => flood(true))
+    flood(false)
+    const cluster = await Cluster.open(t)
+    const start = starter(cluster, '--cluster', 'two', ...(await keyFlags(cluster)))
+    const agents = await Promise.all([0, 1, 2].map((k) => start(k)))
     await acquainted(...agents)
     assert.deepEqual(waysOf(...agents), new Set(['beacon']))
   })
 
   await t.test('but none of another cluster, label or key', async (t) => {
-    const [key, otherKey] = [await keyFile(t), await keyFile(t)]
-    const lan = await Lan.open(t)
-    const own = ['--cluster', 'three', '--gossip-key-file', key]
+    const cluster = await Cluster.open(t)
+    const start = starter(cluster)
+    const [key, otherKey] = [await keyFlags(cluster), await keyFlags(cluster)]
+    const own = ['--cluster', 'three', ...key]
     const [a, b, ...others] = await Promise.all([
-      lan.start(0, own),
-      lan.start(1, own),
-      lan.start(2, ['--cluster', 'four', '--gossip-key-file', key]),
-      lan.start(3, [...own, '--gossip-label', 'label']),
-      lan.start(4, ['--cluster', 'three', '--gossip-key-file', otherKey]),
-      lan.start(5, ['--cluster', 'three']),
+      start(0, own),
+      start(1, own),
+      start(2, ['--cluster', 'four', ...key]),
+      start(3, [...own, '--gossip-label', 'label']),
+      start(4, ['--cluster', 'three', ...otherKey]),
+      start(5, ['--cluster', 'three']),
     ])
     await acquainted(a, b)
     // Each way has told them of each other before it is said that nothing came of it.
@@ -127,53 +101,55 @@ test('agents find each other without an address', async (t) => {
   })
 
   await t.test('and two halves that were started apart become one', async (t) => {
-    t.after(() => testbed('heal'))
-    testbed('partition', 'h0,h1', 'h2,h3')
-    const lan = await Lan.open(t, '--cluster', 'five')
-    const agents = await Promise.all([0, 1, 2, 3].map((k) => lan.start(k)))
+    t.after(() => lan.testbed('heal'))
+    lan.testbed('partition', 'h0,h1', 'h2,h3')
+    const cluster = await Cluster.open(t)
+    const start = starter(cluster, '--cluster', 'five')
+    const agents = await Promise.all([0, 1, 2, 3].map((k) => start(k)))
     await acquainted(agents[0]!, agents[1]!)
     await acquainted(agents[2]!, agents[3]!)
     for (const agent of agents) assert.equal(joinedAt(agent).length, 1)
-    testbed('heal')
+    lan.testbed('heal')
     await acquainted(...agents)
   })
 
   await t.test('by IPv6 alone', async (t) => {
     for (const k of [6, 7]) {
-      enableIpv6(k)
-      onHost(k, 'ip', '-4', 'addr', 'flush', 'dev', 'eth0')
-      onHost(k, 'ip', 'addr', 'add', `fd00:77::${k}/64`, 'dev', 'eth0', 'nodad')
+      lan.enableIpv6(k)
+      lan.ipv6Only(k)
     }
-    const lan = await Lan.open(t, '--cluster', 'six')
-    const agents = await Promise.all([lan.start(6, [], '::'), lan.start(7, [], 'fd00:77::7')])
+    const cluster = await Cluster.open(t)
+    const start = starter(cluster, '--cluster', 'six')
+    const agents = await Promise.all([start(6, [], '::'), start(7)])
     await acquainted(...agents)
     assert.deepEqual(waysOf(...agents), new Set(['dns-sd']))
     const { address } = agents.flatMap((agent) => agent.logged('joining it'))[0]!
-    assert.match(String(address), /^\[fd00:77::[67]\]:\d+$/)
+    assert.match(String(address), /^\[fd77::[78]\]:\d+$/)
   })
 
   await t.test('on each interface, and on one that comes later, with the address of that interface', async (t) => {
-    const lan = await Lan.open(t, '--cluster', 'seven')
-    onHost(4, 'sysctl', '-qw', 'net.ipv4.ip_forward=1')
-    onHost(3, 'ip', 'route', 'add', '10.88.0.0/24', 'via', addressOf(4))
-    onHost(5, 'ip', 'link', 'set', 'eth0', 'down')
-    const between = await lan.start(4, [], '0.0.0.0')
-    const there = await lan.start(3)
+    const cluster = await Cluster.open(t)
+    const start = starter(cluster, '--cluster', 'seven')
+    lan.onHost(4, 'sysctl', '-qw', 'net.ipv4.ip_forward=1')
+    lan.onHost(3, 'ip', 'route', 'add', '10.88.0.0/24', 'via', lan.address(4))
+    lan.link(5, 'down')
+    const between = await start(4, [], '0.0.0.0')
+    const there = await start(3)
     await acquainted(between, there)
-    onHost(4, 'ip', 'link', 'add', 'eth1', 'type', 'veth', 'peer', 'name', 'eth1', 'netns', `tb-${PREFIX}-h5`)
+    lan.onHost(4, 'ip', 'link', 'add', 'eth1', 'type', 'veth', 'peer', 'name', 'eth1', 'netns', lan.namespace('h5'))
     for (const k of [4, 5]) {
-      onHost(k, 'ip', 'addr', 'add', `10.88.0.${k}/24`, 'brd', '+', 'dev', 'eth1')
-      onHost(k, 'ip', 'link', 'set', 'eth1', 'up')
+      lan.onHost(k, 'ip', 'addr', 'add', `10.88.0.${k}/24`, 'brd', '+', 'dev', 'eth1')
+      lan.onHost(k, 'ip', 'link', 'set', 'eth1', 'up')
     }
-    onHost(5, 'ip', 'route', 'add', 'default', 'via', '10.88.0.4')
-    const here = await lan.start(5, [], '10.88.0.5')
+    lan.onHost(5, 'ip', 'route', 'add', 'default', 'via', '10.88.0.4')
+    const here = await start(5, [], '10.88.0.5')
     await acquainted(between, there, here)
     if (avahiMissing !== false) return
     for (const [k, address] of [
       [3, '10.77.1.4'],
       [5, '10.88.0.4'],
     ] as const) {
-      const avahi = await Avahi.start(t, `${lan.cluster.directory}/${k}`, launcherOf(k))
+      const avahi = await Avahi.start(t, `${cluster.directory}/${k}`, lan.launcher(k))
       await until(`h4 is at ${address} for h${k}`, async () => {
         const addresses = (await avahi.browse('_polycast._tcp')).filter(({ name }) => name === 'h4').map((service) => service.address)
         return addresses.length === 1 && addresses[0] === address
@@ -183,13 +159,13 @@ test('agents find each other without an address', async (t) => {
 
   await t.test("and agents of Serf, by Serf's own way, in both directions", { skip: serfMissing }, async (t) => {
     const mixed = await MixedCluster.open(t)
-    const flags = ['--insecure', '--http-bind', '127.0.0.1', '--gossip-port', '7946', '--log-level', 'debug', '--no-discovery']
+    const flags = [...HOST_FLAGS, '--gossip-port', '7946', '--log-level', 'debug', '--no-discovery']
     const startSerf = (name: string, k: number, discover: string): Promise<SerfAgent> =>
-      mixed.startSerf(name, { address: addressOf(k), launcher: launcherOf(k), flags: [`-discover=${discover}`, '-iface=eth0'] })
+      mixed.startSerf(name, { address: lan.address(k), launcher: lan.launcher(k), flags: [`-discover=${discover}`, '-iface=eth0'] })
     const startPolycast = (name: string, k: number, discover: string): Promise<PolycastAgent> =>
-      mixed.startPolycast(name, { address: addressOf(k), launcher: launcherOf(k), flags: [...flags, '--serf-discover', discover] })
+      mixed.startPolycast(name, { address: lan.address(k), launcher: lan.launcher(k), flags: [...flags, '--serf-discover', discover] })
     // An agent of Serf that is told its interface ends where that has no IPv6.
-    for (const k of [0, 3]) enableIpv6(k)
+    for (const k of [0, 3]) lan.enableIpv6(k)
     const s0 = await startSerf('s0', 0, 'eight')
     const p1 = await startPolycast('p1', 1, 'eight')
     await until('p1 finds s0', () => joinedAt(p1.agent).includes('s0'))
@@ -203,14 +179,3 @@ test('agents find each other without an address', async (t) => {
     await until('p2 knows s3', () => joinedAt(p2.agent).includes('s3'))
   })
 })
-
-function enableIpv6(k: number): void {
-  for (const setting of ['all.disable_ipv6', 'eth0.accept_dad', 'eth0.disable_ipv6'])
-    onHost(k, 'sysctl', '-qw', `net.ipv6.conf.${setting}=0`)
-}
-
-/** A file with a new key of gossip. */
-async function keyFile(t: TestContext): Promise<string> {
-  const cluster = await Cluster.open(t)
-  return cluster.file('key', Buffer.from(randomBytes(32).toString('base64')))
-}

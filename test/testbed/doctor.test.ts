@@ -1,32 +1,10 @@
 /** Each fault of the network, made for real, and what the doctor says of it. */
 import assert from 'node:assert/strict'
-import { spawnSync } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
-import path from 'node:path'
 import { test } from 'node:test'
 import type { DoctorReport } from '#src/agent/gossip/gossip.js'
 import { Cluster, until, type Agent } from '../cluster.ts'
-
-const TESTBED = path.resolve(import.meta.dirname, '../../../../shared/testbed/testbed')
-const PREFIX = 'doctor'
-const HOSTS = 5
-
-function run(command: string, ...args: string[]): void {
-  const { status, stderr } = spawnSync(command, args, { encoding: 'utf8' })
-  assert.equal(status, 0, `${command} ${args.join(' ')}: ${stderr}`)
-}
-
-const testbed = (...args: string[]): void => run(TESTBED, '--prefix', PREFIX, ...args)
-const onHost = (k: number, ...args: string[]): void => run('nsenter', `--net=/run/netns/tb-${PREFIX}-h${k}`, ...args)
-const addressOf = (k: number): string => (k === 0 ? '10.77.0.1' : `10.77.1.${k}`)
-
-/** Drops what comes to a host and fits; gives what ends that. */
-function drop(k: number, ...rule: string[]): () => void {
-  onHost(k, 'nft', 'add table inet fault')
-  onHost(k, 'nft', 'add chain inet fault in { type filter hook input priority 0 ; }')
-  onHost(k, 'nft', `add rule inet fault in ${rule.join(' ')} drop`)
-  return () => onHost(k, 'nft', 'delete table inet fault')
-}
+import { agentsOn, keyFlags, startOn } from './host-agents.ts'
+import { Lan } from './lan.ts'
 
 interface Answer {
   readonly code: number | null
@@ -43,23 +21,12 @@ async function doctor(agent: Agent, target: string): Promise<Answer> {
 }
 
 test('the doctor names each fault of the network', async (t) => {
-  testbed('up', String(HOSTS), '--rate', 'none')
-  t.after(() => testbed('down'))
+  const lan = Lan.up({ prefix: 'doctor', hosts: 6 })
+  t.after(() => lan.down())
   const cluster = await Cluster.open(t)
-  const key = await cluster.file('key', Buffer.from(randomBytes(32).toString('base64')))
-  const otherKey = await cluster.file('other-key', Buffer.from(randomBytes(32).toString('base64')))
-  const start = (k: number, name: string, flags: readonly string[], join: readonly Agent[] = []): Promise<Agent> =>
-    cluster.start(name, {
-      address: addressOf(k),
-      launcher: ['nsenter', `--net=/run/netns/tb-${PREFIX}-h${k}`],
-      flags: ['--insecure', '--http-bind', '127.0.0.1', ...flags],
-      join,
-    })
-  const own = ['--gossip-key-file', key, '--gossip-label', 'one']
-  const h0 = await start(0, 'h0', own)
-  const others = await Promise.all([1, 2, 3].map((k) => start(k, `h${k}`, own, [h0])))
-  const [h1, , h3] = others as [Agent, Agent, Agent]
-  await cluster.acquainted(h0, ...others)
+  const [key, otherKey] = [await keyFlags(cluster), await keyFlags(cluster)]
+  const own = [...key, '--gossip-label', 'one']
+  const [h0, h1, , h3] = (await agentsOn(cluster, lan, [0, 1, 2, 3], { flags: own })) as [Agent, Agent, Agent, Agent]
 
   const says = async (what: string, codes: readonly string[], target = 'h1'): Promise<Answer> => {
     let last: Answer | undefined
@@ -74,34 +41,34 @@ test('the doctor names each fault of the network', async (t) => {
   await says('that all is well', [])
 
   await t.test('UDP blocked towards it', async () => {
-    const end = drop(1, 'ip saddr 10.77.0.1 meta l4proto udp')
+    const end = lan.drop(1, 'ip saddr 10.77.0.1 meta l4proto udp')
     await says('one way', ['udp-blocked-to'])
     end()
   })
   await t.test('UDP blocked from it: it hears this node, and is not heard', async () => {
-    const end = drop(0, 'ip saddr 10.77.1.1 meta l4proto udp')
+    const end = lan.drop(0, 'ip saddr 10.77.1.1 meta l4proto udp')
     await says('the other way', ['udp-blocked-from'])
     end()
   })
   await t.test('UDP blocked both ways', async () => {
-    const ends = [drop(0, 'ip saddr 10.77.1.1 meta l4proto udp'), drop(1, 'ip saddr 10.77.0.1 meta l4proto udp')]
+    const ends = [lan.drop(0, 'ip saddr 10.77.1.1 meta l4proto udp'), lan.drop(1, 'ip saddr 10.77.0.1 meta l4proto udp')]
     const { text } = await says('both ways', ['udp-blocked'])
     assert.match(text, /both ways/)
     for (const end of ends) end()
   })
   await t.test('large packets lost', async () => {
-    const end = drop(1, 'ip saddr 10.77.0.1 meta l4proto udp ip length > 900')
+    const end = lan.drop(1, 'ip saddr 10.77.0.1 meta l4proto udp ip length > 900')
     const { text } = await says('the MTU', ['large-packets-lost'])
     assert.match(text, /576 bytes get through, 1200 bytes do not/)
     end()
   })
   await t.test('TCP blocked, and UDP not', async () => {
-    const end = drop(1, 'ip saddr 10.77.0.1 meta l4proto tcp')
+    const end = lan.drop(1, 'ip saddr 10.77.0.1 meta l4proto tcp')
     await says('TCP', ['tcp-blocked'])
     end()
   })
   await t.test('all blocked between the two: others reach it', async () => {
-    const end = drop(1, 'ip saddr 10.77.0.1')
+    const end = lan.drop(1, 'ip saddr 10.77.0.1')
     const { text } = await says('the path', ['path-blocked'])
     assert.match(text, /h[23].* can reach it/)
     end()
@@ -109,10 +76,11 @@ test('the doctor names each fault of the network', async (t) => {
   await says('that all is well again', [])
 
   await t.test('another key, another label, no encryption', async () => {
-    await start(4, 'key', ['--gossip-key-file', otherKey, '--gossip-label', 'one', '--gossip-port', '7950'])
-    await start(4, 'label', ['--gossip-key-file', key, '--gossip-label', 'two', '--gossip-port', '7951'])
-    await start(4, 'plain', ['--gossip-label', 'one', '--gossip-port', '7952'])
-    await start(4, 'same', [...own, '--gossip-port', '7953'])
+    const start = (name: string, ...flags: readonly string[]): Promise<Agent> => startOn(cluster, lan, 4, { name, flags })
+    await start('key', ...otherKey, '--gossip-label', 'one', '--gossip-port', '7950')
+    await start('label', ...key, '--gossip-label', 'two', '--gossip-port', '7951')
+    await start('plain', '--gossip-label', 'one', '--gossip-port', '7952')
+    await start('same', ...own, '--gossip-port', '7953')
     for (const [port, codes] of [
       [7950, ['wrong-key']],
       [7951, ['wrong-label']],
@@ -145,7 +113,7 @@ test('the doctor names each fault of the network', async (t) => {
     await says('the process', ['process-gone'])
   })
   await t.test('a host that is gone', async () => {
-    testbed('cut', 'h3')
+    lan.testbed('cut', 'h3')
     const { text } = await says('the host', ['host-gone'], 'h3')
     assert.match(text, /no other member reaches it/)
   })

@@ -1,15 +1,10 @@
 /** Events on a LAN that carries multicast, where one port of the switch does not: how often they are heard, and what they cost. */
 import assert from 'node:assert/strict'
-import { spawn, spawnSync } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
-import path from 'node:path'
-import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
 import { Cluster, until, type Agent } from '../cluster.ts'
+import { keyFlags, startOn } from './host-agents.ts'
+import { Lan } from './lan.ts'
 
-const TESTBED = path.resolve(import.meta.dirname, '../../../../shared/testbed/testbed')
-const PREFIX = 'events'
 /** h0 to h5; what is sent to a group does not come to the last one. */
 const HOSTS = 6
 const DEAF = 5
@@ -31,28 +26,11 @@ const METRICS: Readonly<Record<keyof Counts, string>> = {
   payloadsSent: 'polycast_event_payloads_sent_total',
 }
 
-function run(command: string, ...args: string[]): void {
-  const { status, stderr } = spawnSync(command, args, { encoding: 'utf8' })
-  assert.equal(status, 0, `${command} ${args.join(' ')}: ${stderr}`)
-}
-
-const testbed = (...args: string[]): void => run(TESTBED, '--prefix', PREFIX, ...args)
-const launcherOf = (k: number): string[] => ['nsenter', `--net=/run/netns/tb-${PREFIX}-h${k}`]
-
-/** Runs a program on a host; gives what it prints. */
-async function onHost(k: number, ...program: string[]): Promise<string> {
-  const [command = '', ...args] = [...launcherOf(k), ...program]
-  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] })
-  const [printed, [code]] = await Promise.all([text(child.stdout), once(child, 'close') as Promise<[number]>])
-  assert.equal(code, 0, args.join(' '))
-  return printed
-}
-
 /** The API of an agent is on its host's loopback; a shell asks it, since another Node for each question takes as long as all the rest. */
-async function countsOf(agent: Agent, k: number): Promise<Counts> {
+async function countsOf(lan: Lan, agent: Agent, k: number): Promise<Counts> {
   const [host, port] = agent.http.split(':')
   const ask = `exec 3<>/dev/tcp/${host}/${port}; printf 'GET /metrics HTTP/1.0\\r\\nHost: ${agent.http}\\r\\n\\r\\n' >&3; cat <&3`
-  const printed = await onHost(k, 'bash', '-c', ask)
+  const printed = await lan.runOnHost(k, 'bash', '-c', ask)
   const lines = new Map(printed.split('\n').map((line) => line.split(' ') as [string, string]))
   const value = (name: keyof Counts): number => Number(lines.get(METRICS[name]))
   return {
@@ -63,8 +41,8 @@ async function countsOf(agent: Agent, k: number): Promise<Counts> {
   }
 }
 
-async function sendEvents(agent: Agent, k: number, name: string): Promise<void> {
-  await onHost(
+async function sendEvents(lan: Lan, agent: Agent, k: number, name: string): Promise<void> {
+  await lan.runOnHost(
     k,
     process.execPath,
     '--input-type=module',
@@ -79,21 +57,16 @@ async function sendEvents(agent: Agent, k: number, name: string): Promise<void> 
 }
 
 test('events ride multicast where it reaches, and the tree brings them to who is not reached', async (t) => {
-  testbed('up', String(HOSTS - 1), '--rate', 'none')
-  t.after(() => testbed('down'))
-  run('nsenter', `--net=/run/netns/tb-${PREFIX}-sw`, 'bridge', 'link', 'set', 'dev', `h${DEAF}`, 'mcast_flood', 'off')
+  const lan = Lan.up({ prefix: 'events', hosts: HOSTS })
+  t.after(() => lan.down())
+  lan.multicastFlood(DEAF, false)
   const cluster = await Cluster.open(t)
-  const key = await cluster.file('key', Buffer.from(randomBytes(32).toString('base64')))
-  const start = (k: number, join: readonly Agent[] = []): Promise<Agent> =>
-    cluster.start(`h${k}`, {
-      address: k === 0 ? '10.77.0.1' : `10.77.1.${k}`,
-      launcher: launcherOf(k),
-      flags: ['--insecure', '--http-bind', '127.0.0.1', '--gossip-key-file', key, '--gossip-label', 'events'],
-      join,
-    })
-  const first = await start(0)
-  const agents = [first, ...(await Promise.all(Array.from({ length: HOSTS - 1 }, (_, k) => start(k + 1, [first]))))]
-  const counts = (): Promise<Counts[]> => Promise.all(agents.map((agent, k) => countsOf(agent, k)))
+  const flags = [...(await keyFlags(cluster)), '--gossip-label', 'events']
+  const first = await startOn(cluster, lan, 0, { flags })
+  // At the same time: the order in which they come shapes the tree, whose copies are counted here.
+  const others = await Promise.all([1, 2, 3, 4, 5].map((host) => startOn(cluster, lan, host, { flags, join: [first] })))
+  const agents = [first, ...others]
+  const counts = (): Promise<Counts[]> => Promise.all(agents.map((agent, k) => countsOf(lan, agent, k)))
 
   const monitors = agents.map((agent) => agent.startCli('monitor', '--filter', 'user', '--json'))
   t.after(async () => {
@@ -105,7 +78,7 @@ test('events ride multicast where it reaches, and the tree brings them to who is
     // All but itself and the deaf one; that one reaches all others.
     const most = k === DEAF ? HOSTS - 1 : HOSTS - 2
     let reached = 0
-    await until(`h${k} knows whom it reaches`, async () => (reached = (await countsOf(agent, k)).reached) === most).catch(
+    await until(`h${k} knows whom it reaches`, async () => (reached = (await countsOf(lan, agent, k)).reached) === most).catch(
       (error: unknown) => assert.fail(`${String(error)}: ${reached} of ${most}`),
     )
   }
@@ -119,7 +92,7 @@ test('events ride multicast where it reaches, and the tree brings them to who is
         .map((line) => JSON.parse(line) as { event: string; name?: string; text?: string })
         .flatMap((line) => (line.event === 'user' && line.name === name ? [line.text ?? ''] : []))
     const before = await counts()
-    await sendEvents(agents[origin]!, origin, name)
+    await sendEvents(lan, agents[origin]!, origin, name)
     await until('all have heard all', () => agents.every((_, k) => new Set(heardBy(k)).size >= EVENTS))
     const after = await counts()
     for (const k of agents.keys()) {
@@ -157,9 +130,9 @@ test('events ride multicast where it reaches, and the tree brings them to who is
   })
 
   await t.test('5 % of all packets lost: still each once, and little more than what was lost is sent again', async () => {
-    testbed('loss', 'all', '5')
+    lan.testbed('loss', 'all', '5')
     const all = await measure(0, 'lossy')
-    testbed('loss', 'all', '0')
+    lan.testbed('loss', 'all', '0')
     const seen = JSON.stringify(all)
     assert.equal(all[0]!.multicastsSent, EVENTS, seen)
     assert.ok(sentByAll(all) <= 2.2 * EVENTS, seen)

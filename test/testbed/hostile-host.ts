@@ -1,11 +1,11 @@
 /**
  * A host on the LAN that has no key and wants to do harm: takes up what goes to a group, and sends it again, altered, made up, to the group
- * or to a sender's own address. A process that takes orders as JSON lines and answers each with one; multicast-hostile.test.ts starts it.
+ * or to a sender's own address. A program that takes orders (`host-program.ts`); multicast-hostile.test.ts starts it.
  */
 import { createSocket, type Socket } from 'node:dgram'
 import { once } from 'node:events'
-import { createInterface } from 'node:readline'
 import { randomBytes } from 'node:crypto'
+import { takeOrders } from './host-program.ts'
 
 /** What it is told. */
 export type HostileOrder =
@@ -19,6 +19,12 @@ export type HostileOrder =
  * `header` the first bytes of what it has taken up, and random ones, or nothing, behind them.
  */
 export type Malice = 'garbage' | 'replay' | 'mutated' | 'header'
+
+/** What it answers: how many datagrams it sent, and how many it has taken up so far. */
+export interface HostileAnswer {
+  readonly count: number
+  readonly kept: number
+}
 
 const MAX_KEPT = 2000
 const MAX_BYTES = 1472
@@ -76,9 +82,7 @@ function make(how: Malice, i: number): Buffer {
   }
 }
 
-for await (const line of createInterface({ input: process.stdin })) {
-  const order = JSON.parse(line) as HostileOrder
+await takeOrders<HostileOrder, HostileAnswer>(async (order) => {
   const count = order.do === 'listen' ? await listen(order) : await send(order)
-  process.stdout.write(`${JSON.stringify({ count, kept: kept.length })}\n`)
-}
-process.exit(0)
+  return { count, kept: kept.length }
+})

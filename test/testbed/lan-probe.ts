@@ -1,10 +1,10 @@
 /**
- * What one host hears and sends, with plain sockets of Node: a process that takes orders as JSON lines and answers each with one. It joins
- * groups, counts what comes, and sends; lan.test.ts starts one on each host. A socket that cannot do what it is told says why.
+ * What one host hears and sends, with plain sockets of Node: a program that takes orders (`host-program.ts`). It joins groups, counts what
+ * comes, and sends; lan.test.ts starts one on each host. A socket that cannot do what it is told says why.
  */
 import { createSocket, type Socket } from 'node:dgram'
 import { once } from 'node:events'
-import { createInterface } from 'node:readline'
+import { takeOrders } from './host-program.ts'
 
 /** What the process is told. */
 export type Order =
@@ -103,10 +103,6 @@ function sendOne(socket: Socket, number: number, bytes: number, to: string, port
   })
 }
 
-for await (const line of createInterface({ input: process.stdin })) {
-  const answer = await carryOut(JSON.parse(line) as Order).catch((error: NodeJS.ErrnoException): Answer => {
-    return { ok: false, code: error.code ?? String(error) }
-  })
-  process.stdout.write(`${JSON.stringify(answer)}\n`)
-}
-process.exit(0)
+await takeOrders<Order, Answer>((order) =>
+  carryOut(order).catch((error: NodeJS.ErrnoException) => ({ ok: false, code: error.code ?? String(error) })),
+)

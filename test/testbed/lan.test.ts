@@ -3,16 +3,12 @@
  * sockets. Whatever is found with multicast on this LAN rests on this. Counted: what reached a host (on the wire), and what a socket there got.
  */
 import assert from 'node:assert/strict'
-import { spawn, type ChildProcessByStdio } from 'node:child_process'
-import type { Readable, Writable } from 'node:stream'
-import path from 'node:path'
-import { createInterface } from 'node:readline'
 import { test, type TestContext } from 'node:test'
+import { HostProgram } from './host-program.ts'
 import { Lan, smcrouteMissing, type LanOptions } from './lan.ts'
 import type { Answer, Order } from './lan-probe.ts'
 import { until } from '../cluster.ts'
 
-const PROBE = path.join(import.meta.dirname, 'lan-probe.js')
 const COUNT = 100
 const POLL_MS = 40
 const QUIET_POLLS = 3
@@ -25,23 +21,20 @@ type Listen = Omit<Extract<Order, { do: 'listen' }>, 'do' | 'port'>
 class Probe {
   readonly host: number
   readonly #lan: Lan
-  readonly #process: ChildProcessByStdio<Writable, Readable, null>
-  readonly #answers: AsyncIterator<string>
+  readonly #program: HostProgram<Order, Answer>
 
   constructor(lan: Lan, host: number) {
     this.host = host
     this.#lan = lan
-    this.#process = spawn('nsenter', [...lan.launcher(host).slice(1), process.execPath, PROBE], { stdio: ['pipe', 'pipe', 'inherit'] })
-    this.#answers = createInterface({ input: this.#process.stdout })[Symbol.asyncIterator]()
+    this.#program = new HostProgram(lan, host, 'lan-probe')
     lan.onHost(host, 'nft', 'add table inet wire')
     lan.onHost(host, 'nft', 'add set inet wire seen { type inet_service ; flags dynamic ; counter ; }')
     lan.onHost(host, 'nft', 'add chain inet wire in { type filter hook prerouting priority -400 ; }')
     lan.onHost(host, 'nft', 'add rule inet wire in iifname eth0 meta l4proto udp add @seen { udp dport }')
   }
 
-  async try(order: Order): Promise<Answer> {
-    this.#process.stdin.write(`${JSON.stringify(order)}\n`)
-    return JSON.parse(String((await this.#answers.next()).value)) as Answer
+  try(order: Order): Promise<Answer> {
+    return this.#program.do(order)
   }
 
   async do(order: Order): Promise<Answer> {

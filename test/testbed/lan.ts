@@ -13,6 +13,7 @@ import { once } from 'node:events'
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { text } from 'node:stream/consumers'
 
 const TESTBED = process.env['TESTBED'] ?? path.resolve(import.meta.dirname, '../../../../shared/testbed/testbed')
 const CENTISECONDS_PER_SEC = 100
@@ -55,6 +56,10 @@ export interface Querier {
   readonly intervalSec?: number
   /** 1 by default; the standards' is 10. */
   readonly responseSec?: number
+  /** Those that it asks soon after it is turned on, before the intervals begin: 2 by default. */
+  readonly startupQueries?: number
+  /** How long the switch remembers who joined: by default as the standards have it, two intervals and a response. */
+  readonly membershipSec?: number
 }
 
 /** Which of a router's groups pass from one LAN to the other. */
@@ -86,7 +91,7 @@ export class Lan {
     const lan = new Lan(options)
     const { rate = 'none', mtuBytes = 1500, portBufferMs = 20 } = options
     lan.testbed('up', String(options.hosts - 1), '--rate', rate, '--mtu', String(mtuBytes), '--buffer', String(portBufferMs))
-    if (options.isIpv6 === true) lan.#enableIpv6()
+    if (options.isIpv6 === true) lan.#enableIpv6Everywhere()
     return lan
   }
 
@@ -111,6 +116,15 @@ export class Lan {
     return run(program, ...args)
   }
 
+  /** The same for a program that takes its time: this process goes on meanwhile. */
+  async runOnHost(host: number, ...command: readonly string[]): Promise<string> {
+    const [program = '', ...args] = [...this.launcher(host), ...command]
+    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+    const [printed, [code]] = await Promise.all([text(child.stdout), once(child, 'close')])
+    assert.equal(code, 0, `${program} ${args.join(' ')}`)
+    return printed
+  }
+
   onSwitch(...command: readonly string[]): string {
     return run('nsenter', `--net=/run/netns/${this.namespace('sw')}`, ...command)
   }
@@ -119,6 +133,7 @@ export class Lan {
     return `tb-${this.prefix}-${name}`
   }
 
+  /** IPv4, or IPv6 where the host has that alone. */
   address(host: number): string {
     const address = this.#addresses[host]
     assert.ok(address !== undefined, `there is no host h${host}`)
@@ -139,15 +154,17 @@ export class Lan {
   /** Asks the hosts which groups they want, from an address of its own; undefined: nobody asks. */
   querier(querier: Querier | undefined): void {
     if (querier === undefined) return this.#bridge('mcast_querier', '0')
-    const { igmp, mld = 2, intervalSec = 5, responseSec = 1 } = querier
+    const { igmp, mld = 2, intervalSec = 5, responseSec = 1, startupQueries = 2 } = querier
+    const { membershipSec = 2 * intervalSec + responseSec } = querier
     this.#bridge('mcast_querier', '0')
     // Before it is turned on: the switch filters only once the response time that was set at that moment has passed.
     this.#bridge(
       ...['mcast_igmp_version', String(igmp), 'mcast_mld_version', String(mld)],
       ...['mcast_query_interval', String(intervalSec * CENTISECONDS_PER_SEC)],
+      ...['mcast_startup_query_count', String(startupQueries)],
       ...['mcast_startup_query_interval', String(responseSec * CENTISECONDS_PER_SEC)],
       ...['mcast_query_response_interval', String(responseSec * CENTISECONDS_PER_SEC)],
-      ...['mcast_membership_interval', String((2 * intervalSec + responseSec) * CENTISECONDS_PER_SEC)],
+      ...['mcast_membership_interval', String(membershipSec * CENTISECONDS_PER_SEC)],
     )
     this.#bridge('mcast_querier', '1')
   }
@@ -233,6 +250,25 @@ export class Lan {
   ipv6Only(host: number): void {
     this.onHost(host, 'ip', '-4', 'addr', 'flush', 'dev', 'eth0')
     this.onHost(host, 'ip', '-4', 'route', 'flush', 'dev', 'eth0')
+    this.#addresses[host] = this.address6(host)
+  }
+
+  /** Gives a host IPv6, on addresses that are usable at once. */
+  enableIpv6(host: number): void {
+    // Before it comes up: an address that is looked for first cannot be used for a second or two.
+    for (const setting of ['default.disable_ipv6', 'lo.disable_ipv6', 'eth0.accept_dad', 'all.disable_ipv6', 'eth0.disable_ipv6'])
+      this.onHost(host, 'sysctl', '-qw', `net.ipv6.conf.${setting}=0`)
+    this.#addAddress6(host)
+  }
+
+  /** Drops what comes to a host, or with `output` what it sends, and fits a rule of nftables; gives what ends that. One at a time for each host. */
+  drop(host: number, rule: string, hooks: readonly ('input' | 'output')[] = ['input']): () => void {
+    this.onHost(host, 'nft', 'add table inet fault')
+    for (const hook of hooks) {
+      this.onHost(host, 'nft', `add chain inet fault ${hook} { type filter hook ${hook} priority 0 ; }`)
+      this.onHost(host, 'nft', `add rule inet fault ${hook} ${rule} drop`)
+    }
+    return () => void this.onHost(host, 'nft', 'delete table inet fault')
   }
 
   /** From now on all that a host sends by UDP seems to come from another's address. */
@@ -314,14 +350,10 @@ export class Lan {
     }
   }
 
-  #enableIpv6(): void {
+  #enableIpv6Everywhere(): void {
     // The switch needs an address of its own for its MLD queries.
     for (const device of ['default', 'br0']) this.onSwitch('sysctl', '-qw', `net.ipv6.conf.${device}.disable_ipv6=0`)
-    for (let host = 0; host < this.hosts; host++) {
-      for (const device of ['all', 'default', 'lo', 'eth0']) this.onHost(host, 'sysctl', '-qw', `net.ipv6.conf.${device}.disable_ipv6=0`)
-      this.onHost(host, 'sysctl', '-qw', 'net.ipv6.conf.eth0.accept_dad=0')
-      this.#addAddress6(host)
-    }
+    for (let host = 0; host < this.hosts; host++) this.enableIpv6(host)
   }
 
   #addAddress6(host: number): void {

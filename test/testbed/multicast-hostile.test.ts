@@ -3,18 +3,18 @@
  * delivery ends well, and by multicast where multicast can do it.
  */
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
 import path from 'node:path'
-import { createInterface } from 'node:readline'
 import { test } from 'node:test'
 import { pathToFileURL } from 'node:url'
 import { isSessionGroup } from '#src/agent/multicast/session/groups.js'
 import { Cluster, MIB, until } from '../cluster.ts'
-import type { HostileOrder, Malice } from './hostile-host.ts'
+import { agentsOn, keyFlags } from './host-agents.ts'
+import { HostProgram } from './host-program.ts'
+import type { HostileAnswer, HostileOrder, Malice } from './hostile-host.ts'
 import { Lan } from './lan.ts'
-import { agentsOn, keyFile, reachable, Sending, sessionAt } from './multicast-agents.ts'
+import { reachable, sessionAt } from './multicast-agents.ts'
+import { Sending } from './sending.ts'
 
-const HOSTILE = path.join(import.meta.dirname, 'hostile-host.js')
 const SMALL_BUFFERS = path.join(import.meta.dirname, 'small-buffers.js')
 const SIZE = 32 * MIB
 const DOWN_MS = 1500
@@ -23,28 +23,21 @@ const MALICES: readonly Malice[] = ['garbage', 'replay', 'mutated', 'header']
 
 /** What one host does to the others. */
 class Mallory {
-  readonly #process
-  readonly #answers: AsyncIterator<string>
+  readonly #program: HostProgram<HostileOrder, HostileAnswer>
   readonly #address: string
 
   constructor(lan: Lan, host: number) {
     this.#address = lan.address(host)
-    this.#process = spawn('nsenter', [...lan.launcher(host).slice(1), process.execPath, HOSTILE], { stdio: ['pipe', 'pipe', 'inherit'] })
-    this.#answers = createInterface({ input: this.#process.stdout })[Symbol.asyncIterator]()
-  }
-
-  async #do(order: HostileOrder): Promise<{ count: number; kept: number }> {
-    this.#process.stdin.write(`${JSON.stringify(order)}\n`)
-    return JSON.parse(String((await this.#answers.next()).value)) as { count: number; kept: number }
+    this.#program = new HostProgram(lan, host, 'hostile-host')
   }
 
   async listen(group: string, port: number): Promise<void> {
-    await this.#do({ do: 'listen', group, port, at: this.#address })
+    await this.#program.do({ do: 'listen', group, port, at: this.#address })
   }
 
   /** Datagrams to an address; gives how many of others' it had to make them of. */
   async send(how: Malice, to: string, port: number, count: number, perMs: number): Promise<number> {
-    return (await this.#do({ do: 'send', how, to, port, count, perMs, at: this.#address })).kept
+    return (await this.#program.do({ do: 'send', how, to, port, count, perMs, at: this.#address })).kept
   }
 }
 
@@ -58,7 +51,7 @@ test('garbage, replays and a storm of requests from a host without the key', asy
   const lan = Lan.up({ prefix: 'mchost', hosts: 4, rate: '200mbit' })
   t.after(() => lan.down())
   const cluster = await Cluster.open(t)
-  const [sender, ...receivers] = await agentsOn(cluster, lan, [0, 1, 2], { flags: await keyFile(cluster) })
+  const [sender, ...receivers] = await agentsOn(cluster, lan, [0, 1, 2], { flags: await keyFlags(cluster) })
   await reachable(cluster, sender!, receivers)
   const mallory = new Mallory(lan, 3)
   const before = lan.counters()
@@ -87,8 +80,8 @@ test('two clusters on one LAN, at the same time, and the packets of one in the g
   const lan = Lan.up({ prefix: 'mctwo', hosts: 7, rate: '200mbit' })
   t.after(() => lan.down())
   const [one, two] = [await Cluster.open(t), await Cluster.open(t)]
-  const first = await agentsOn(one, lan, [0, 1, 2], { flags: [...(await keyFile(one)), '--gossip-label', 'one'] })
-  const second = await agentsOn(two, lan, [3, 4, 5], { flags: [...(await keyFile(two)), '--gossip-label', 'two'] })
+  const first = await agentsOn(one, lan, [0, 1, 2], { flags: [...(await keyFlags(one)), '--gossip-label', 'one'] })
+  const second = await agentsOn(two, lan, [3, 4, 5], { flags: [...(await keyFlags(two)), '--gossip-label', 'two'] })
   await reachable(one, first[0]!, first.slice(1))
   await reachable(two, second[0]!, second.slice(1))
   const sendings = [await Sending.begin(one, first[0]!, 'one.bin', SIZE), await Sending.begin(two, second[0]!, 'two.bin', SIZE)] as const
@@ -131,7 +124,7 @@ test('receive buffers of the stock 208 KiB overflow, and the delivery ends by mu
   t.after(() => lan.down())
   const cluster = await Cluster.open(t)
   const small = `NODE_OPTIONS=--import=${pathToFileURL(SMALL_BUFFERS).href}`
-  const [sender, ...receivers] = await agentsOn(cluster, lan, [0, 1, 2, 3], { environment: () => [small] })
+  const [sender, ...receivers] = await agentsOn(cluster, lan, [0, 1, 2, 3], { environment: [small] })
   await reachable(cluster, sender!, receivers)
   const begun = await Sending.begin(cluster, sender!, 'app.bin', 2 * SIZE)
   const { port } = await sessionAt(lan, 1)

@@ -2,8 +2,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Cluster, MIB } from '../cluster.ts'
+import { agentsOn } from './host-agents.ts'
 import { Lan, smcrouteMissing } from './lan.ts'
-import { agentsOn, reachable, Sending } from './multicast-agents.ts'
+import { reachable } from './multicast-agents.ts'
+import { Sending } from './sending.ts'
 
 const SIZE = 16 * MIB
 
@@ -23,7 +25,7 @@ test('hosts that have IPv6 alone', async (t) => {
   t.after(() => lan.down())
   for (let host = 0; host < lan.hosts; host++) lan.ipv6Only(host)
   const cluster = await Cluster.open(t)
-  const [sender, ...receivers] = await agentsOn(cluster, lan, [0, 1, 2], { address: (host) => lan.address6(host) })
+  const [sender, ...receivers] = await agentsOn(cluster, lan, [0, 1, 2])
   await reachable(cluster, sender!, receivers)
   const begun = await Sending.begin(cluster, sender!, 'app.bin', SIZE)
   for (const bytes of await begun.delivered(receivers)) assert.ok(bytes > 0.8 * SIZE, `${bytes} bytes by multicast`)

@@ -1,32 +1,16 @@
 /** Contents by multicast on a switch with faults: who gets it how, that it is right, and how often the sender has to send it. */
 import assert from 'node:assert/strict'
-import { spawnSync } from 'node:child_process'
 import path from 'node:path'
 import { test } from 'node:test'
-import { Cluster, eventsOf, hashOf, MIB, sampleBytes, sha256, until, type Agent, type CliResult } from '../cluster.ts'
 import type { Receipt } from '#src/agent/deliveries/delivery-info.js'
+import { Cluster, hashOf, MIB, sampleBytes, sha256, until, type Agent } from '../cluster.ts'
+import { agentsOn } from './host-agents.ts'
+import { Lan } from './lan.ts'
+import { Sending } from './sending.ts'
 
-const TESTBED = path.resolve(import.meta.dirname, '../../../../shared/testbed/testbed')
-const PREFIX = 'mcast'
 const RECEIVERS = 4
 /** Of what a receiver is sent: headers take 1.057 at 1472 bytes; the rest is gossip, manifest and orders. */
 const ONE_COPY = 1.2
-
-function run(command: string, ...args: string[]): string {
-  const { status, stdout, stderr } = spawnSync(command, args, { encoding: 'utf8' })
-  assert.equal(status, 0, `${command} ${args.join(' ')}: ${stderr}`)
-  return stdout
-}
-
-const testbed = (...args: string[]): string => run(TESTBED, '--prefix', PREFIX, ...args)
-const addressOf = (k: number): string => (k === 0 ? '10.77.0.1' : `10.77.1.${k}`)
-
-/** Bytes that host 0 has sent. */
-const sentByOrigin = (): number => (JSON.parse(testbed('counters')) as Record<string, { tx: number }>)['h0']!.tx
-
-/** The switch passes no multicast on to a host, or does again. */
-const block = (k: number, isBlocked: boolean): string =>
-  run('nsenter', `--net=/run/netns/tb-${PREFIX}-sw`, 'bridge', 'link', 'set', 'dev', `h${k}`, 'mcast_flood', isBlocked ? 'off' : 'on')
 
 /** Waits until multicast from an agent reaches so many others, as it says last. */
 async function reaches(agent: Agent, count: number): Promise<void> {
@@ -40,31 +24,16 @@ function assertMostly({ member, multicastBytes = 0 }: Receipt, bytes: Uint8Array
   assert.ok(multicastBytes > 0.8 * bytes.length, `${member} got ${multicastBytes} of ${bytes.length} bytes by multicast`)
 }
 
-function receiptsOf(result: CliResult): Map<string, Receipt> {
-  const last = eventsOf(result).at(-1)
-  assert.ok(last?.event === 'done', `${result.stdout.trim().split('\n').at(-1)} ${result.stderr}`)
-  return new Map(last.delivery.members.map(({ name, receipt }) => [name, receipt!]))
-}
-
 test('files by multicast, with blocked ports, losses and nodes that end', async (t) => {
-  testbed('up', String(RECEIVERS), '--rate', '100mbit')
-  t.after(() => testbed('down'))
+  const lan = Lan.up({ prefix: 'mcast', hosts: RECEIVERS + 1, rate: '100mbit' })
+  t.after(() => lan.down())
   const cluster = await Cluster.open(t)
-  const agents: Agent[] = []
-  for (let k = 0; k <= RECEIVERS; k++) {
-    agents.push(
-      await cluster.start(`h${k}`, {
-        address: addressOf(k),
-        launcher: ['nsenter', `--net=/run/netns/tb-${PREFIX}-h${k}`],
-        flags: ['--insecure', '--http-bind', '127.0.0.1'],
-        join: agents.slice(0, 1),
-      }),
-    )
-  }
-  await cluster.acquainted(...agents)
+  const agents = await agentsOn(cluster, lan, [0, 1, 2, 3, 4])
   const [origin, ...receivers] = agents as [Agent, ...Agent[]]
   const [, h2, h3] = receivers as [Agent, Agent, Agent, Agent]
   await reaches(origin, RECEIVERS)
+
+  const sentByOrigin = (): number => lan.counters()['h0']!.tx
 
   /** Sends a file to all; gives the receipts, and how many copies left the sender. */
   const send = async (
@@ -73,11 +42,11 @@ test('files by multicast, with blocked ports, losses and nodes that end', async 
     meanwhile: () => Promise<void> = () => Promise.resolve(),
   ): Promise<{ receipts: Map<string, Receipt>; copies: number }> => {
     const before = sentByOrigin()
-    const sending = origin.startCli('send', await cluster.file(name, bytes), '--to', 'all', '--dest', name, '--json')
+    const sending = await Sending.begin(cluster, origin, name, bytes)
     await meanwhile()
-    const receipts = receiptsOf(await sending.result)
+    await sending.result
     const copies = (sentByOrigin() - before) / bytes.length
-    for (const receiver of receivers) assert.equal(await hashOf(receiver.received(name)), sha256(bytes), receiver.name)
+    const receipts = await sending.receipts(receivers)
     t.diagnostic(
       `${name}: ${copies.toFixed(2)} copies; ${[...receipts.values()].map(({ member, multicastBytes = 0, durationMs }) => `${member} ${((100 * multicastBytes) / bytes.length).toFixed(0)} % in ${durationMs} ms`).join(', ')}`,
     )
@@ -85,11 +54,9 @@ test('files by multicast, with blocked ports, losses and nodes that end', async 
   }
   /** Waits until something of a delivery is at an agent. */
   const begun = (agent: Agent, leastBytes: number): Promise<void> =>
-    until(`${leastBytes} bytes are at ${agent.name}`, async () => {
-      const { stdout } = await agent.cli('content', 'ls', '--json')
-      const { contents } = JSON.parse(stdout) as { contents: { haveBytes: number; state: string }[] }
-      return contents.some(({ state, haveBytes }) => state === 'partial' && haveBytes > leastBytes)
-    })
+    until(`${leastBytes} bytes are at ${agent.name}`, async () =>
+      (await agent.contents()).some(({ state, haveBytes }) => state === 'partial' && haveBytes > leastBytes),
+    )
 
   await t.test('a file to four hosts leaves the sender once', async () => {
     const bytes = sampleBytes('four', 16 * MIB)
@@ -111,16 +78,16 @@ test('files by multicast, with blocked ports, losses and nodes that end', async 
       [2, 1.35],
       [10, 1.8],
     ] as const) {
-      testbed('loss', 'all', String(percent))
+      lan.testbed('loss', 'all', String(percent))
       const { copies } = await send(`loss-${percent}.bin`, sampleBytes(`loss ${percent}`, 8 * MIB))
       assert.ok(copies < most, `${copies} copies at ${percent} %`)
     }
-    testbed('loss', 'all', '0')
+    lan.testbed('loss', 'all', '0')
     await reaches(origin, RECEIVERS)
   })
 
   await t.test('a host whose port passes no multicast gets it from its neighbours, not from the sender', async () => {
-    block(3, true)
+    lan.multicastFlood(3, false)
     await reaches(origin, RECEIVERS - 1)
     const bytes = sampleBytes('blocked', 16 * MIB)
     const { receipts, copies } = await send('blocked.bin', bytes)
@@ -129,7 +96,7 @@ test('files by multicast, with blocked ports, losses and nodes that end', async 
       else assertMostly(receipt, bytes)
     }
     assert.ok(copies < 1.4, `${copies} copies`)
-    block(3, false)
+    lan.multicastFlood(3, true)
     await reaches(origin, RECEIVERS)
   })
 
@@ -137,14 +104,14 @@ test('files by multicast, with blocked ports, losses and nodes that end', async 
     const bytes = sampleBytes('middle', 32 * MIB)
     const { receipts } = await send('middle.bin', bytes, async () => {
       await begun(h3, 2 * MIB)
-      block(3, true)
+      lan.multicastFlood(3, false)
     })
     for (const [name, receipt] of receipts) {
       const { multicastBytes = 0 } = receipt
       if (name === 'h3') assert.ok(multicastBytes > 0 && multicastBytes < bytes.length, `${multicastBytes} bytes`)
       else assertMostly(receipt, bytes)
     }
-    block(3, false)
+    lan.multicastFlood(3, true)
     await reaches(origin, RECEIVERS)
   })
 
@@ -152,10 +119,10 @@ test('files by multicast, with blocked ports, losses and nodes that end', async 
     const [, , , h4] = receivers
     await reaches(h4!, RECEIVERS)
     const bytes = sampleBytes('other sender', 12 * MIB)
-    const sending = h4!.startCli('send', await cluster.file('other.bin', bytes), '--to', 'all', '--dest', 'other.bin', '--json')
+    const sending = await Sending.begin(cluster, h4!, 'other.bin', bytes)
     const { receipts } = await send('both.bin', sampleBytes('both', 12 * MIB))
-    for (const receipt of [...receipts.values(), ...receiptsOf(await sending.result).values()]) assertMostly(receipt, bytes)
-    for (const agent of agents.slice(0, -1)) assert.equal(await hashOf(agent.received('other.bin')), sha256(bytes), agent.name)
+    const others = await sending.receipts(agents.slice(0, -1))
+    for (const receipt of [...receipts.values(), ...others.values()]) assertMostly(receipt, bytes)
   })
 
   await t.test('a content that several nodes get at the same time', async () => {
@@ -183,10 +150,7 @@ test('files by multicast, with blocked ports, losses and nodes that end', async 
       await begun(h2, 8 * MIB)
       await h2.end('SIGKILL')
       await h2.start()
-      const { stdout } = await h2.cli('content', 'ls', '--json')
-      had = (JSON.parse(stdout) as { contents: { haveBytes: number; totalBytes?: number }[] }).contents
-        .filter(({ totalBytes }) => totalBytes === bytes.length)
-        .reduce((sum, { haveBytes }) => sum + haveBytes, 0)
+      had = (await h2.contents()).filter(({ totalBytes }) => totalBytes === bytes.length).reduce((sum, { haveBytes }) => sum + haveBytes, 0)
     })
     t.diagnostic(`it had ${had} bytes`)
     assert.ok(receipts.get('h2')!.receivedBytes < bytes.length - 4 * MIB, `${receipts.get('h2')!.receivedBytes} bytes received again`)
@@ -194,16 +158,16 @@ test('files by multicast, with blocked ports, losses and nodes that end', async 
   })
 
   await t.test('a sender that is killed: what its receivers have together, each of them gets', async () => {
-    block(3, true)
+    lan.multicastFlood(3, false)
     await reaches(origin, RECEIVERS - 1)
     const bytes = sampleBytes('orphans', 24 * MIB)
-    const sending = origin.startCli('send', await cluster.file('orphans.bin', bytes), '--to', 'all', '--dest', 'orphans.bin', '--json')
+    const sending = await Sending.begin(cluster, origin, 'orphans.bin', bytes)
     await until('those that are reached have it', async () => (await hashOf(h2.received('orphans.bin')).catch(() => '')) === sha256(bytes))
     await origin.end('SIGKILL')
     await sending.result
     for (const receiver of receivers) {
       await until(`${receiver.name} has it`, async () => (await hashOf(receiver.received('orphans.bin')).catch(() => '')) === sha256(bytes))
     }
-    block(3, false)
+    lan.multicastFlood(3, true)
   })
 })

@@ -1,27 +1,17 @@
 /** Who is reached by multicast, on real kernels behind a real switch: as it should be, and with each fault that can be made here. */
 import assert from 'node:assert/strict'
-import { spawnSync } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
-import path from 'node:path'
 import { test } from 'node:test'
 import type { DoctorReport } from '#src/agent/gossip/gossip.js'
 import type { MulticastReport } from '#src/agent/multicast/reach/doctor-report.js'
 import { Cluster, until, type Agent } from '../cluster.ts'
+import { keyFlags, startOn } from './host-agents.ts'
+import { Lan, type Querier } from './lan.ts'
 
-const TESTBED = path.resolve(import.meta.dirname, '../../../../shared/testbed/testbed')
-const PREFIX = 'reach'
-const HOSTS = 3
-
-function run(command: string, ...args: string[]): string {
-  const { status, stderr, stdout } = spawnSync(command, args, { encoding: 'utf8' })
-  assert.equal(status, 0, `${command} ${args.join(' ')}: ${stderr}`)
-  return stdout
-}
-
-const testbed = (...args: string[]): string => run(TESTBED, '--prefix', PREFIX, ...args)
-const inNamespace = (name: string, ...args: string[]): string => run('nsenter', `--net=/run/netns/tb-${PREFIX}-${name}`, ...args)
-const inSwitch = (...args: string[]): string => inNamespace('sw', ...args)
-const addressOf = (k: number): string => (k === 0 ? '10.77.0.1' : `10.77.1.${k}`)
+/**
+ * Where there is a querier, what nobody has joined is not forwarded. With this one, entries live for 2 s, instead of 260, and the questions
+ * that would renew them come once an hour.
+ */
+const FORGETFUL: Querier = { igmp: 2, mld: 1, startupQueries: 0, membershipSec: 2, intervalSec: 3600, responseSec: 0.1 }
 
 /** What a host's doctor tells of multicast. */
 async function multicastOf(agent: Agent): Promise<MulticastReport> {
@@ -43,43 +33,25 @@ function all(bytes: number, suffix = '+'): string[] {
 }
 
 test('who hears whom by multicast, and why not', async (t) => {
-  testbed('up', String(HOSTS), '--rate', 'none', '--mtu', '9000', '--snoop')
-  t.after(() => testbed('down'))
-  // IPv6 too, on addresses that are usable at once.
-  for (let k = 0; k <= HOSTS; k++) {
-    inNamespace(`h${k}`, 'sh', '-c', 'echo 0 >/proc/sys/net/ipv6/conf/eth0/disable_ipv6; echo 0 >/proc/sys/net/ipv6/conf/eth0/accept_dad')
-    inNamespace(`h${k}`, 'ip', 'addr', 'add', `fe80::77:${k}/64`, 'dev', 'eth0', 'nodad')
-  }
+  const lan = Lan.up({ prefix: 'reach', hosts: 4, mtuBytes: 9000 })
+  t.after(() => lan.down())
+  // The switch has no IPv6, so it asks for no groups of that.
+  for (let host = 0; host < lan.hosts; host++) lan.enableIpv6(host)
   // A second network of h3, where the others are not.
-  inSwitch('ip', 'link', 'add', 'side', 'type', 'veth', 'peer', 'name', 'eth1', 'netns', `tb-${PREFIX}-h3`)
-  inSwitch('ip', 'link', 'set', 'side', 'up')
-  inNamespace('h3', 'sh', '-c', 'ip link set eth1 up; ip addr add 192.168.7.1/24 brd + dev eth1; ip route add default via 10.77.0.1')
-  const bridge = (...settings: string[]): string => inSwitch('ip', 'link', 'set', 'br0', 'type', 'bridge', ...settings)
-  bridge('mcast_querier', '0')
-  // Where there is a querier, what nobody has joined is not forwarded. Entries live for 2 s here, instead of 260, and the questions
-  // that would renew them come once an hour.
-  bridge(
-    'mcast_startup_query_count',
-    '0',
-    'mcast_membership_interval',
-    '200',
-    'mcast_query_interval',
-    '360000',
-    'mcast_query_response_interval',
-    '10',
-  )
+  lan.onSwitch('ip', 'link', 'add', 'side', 'type', 'veth', 'peer', 'name', 'eth1', 'netns', lan.namespace('h3'))
+  lan.onSwitch('ip', 'link', 'set', 'side', 'up')
+  lan.onHost(3, 'sh', '-c', `ip link set eth1 up; ip addr add 192.168.7.1/24 brd + dev eth1; ip route add default via ${lan.address(0)}`)
+  lan.snooping(true)
+  // Turned off again, it leaves its times behind: how long an entry lives is settled when somebody joins.
+  lan.querier(FORGETFUL)
+  lan.querier(undefined)
 
   const cluster = await Cluster.open(t)
-  const key = await cluster.file('key', Buffer.from(randomBytes(32).toString('base64')))
-  const start = (k: number, address: string, join: readonly Agent[] = []): Promise<Agent> =>
-    cluster.start(`h${k}`, {
-      address,
-      launcher: ['nsenter', `--net=/run/netns/tb-${PREFIX}-h${k}`],
-      flags: ['--insecure', '--http-bind', '127.0.0.1', '--gossip-key-file', key, '--gossip-label', 'reach'],
-      join,
-    })
-  const h0 = await start(0, addressOf(0))
-  const [h1, h2] = (await Promise.all([1, 2].map((k) => start(k, addressOf(k), [h0])))) as [Agent, Agent]
+  const flags = [...(await keyFlags(cluster)), '--gossip-label', 'reach']
+  const start = (host: number, join: readonly Agent[] = [], address: string = lan.address(host)): Promise<Agent> =>
+    startOn(cluster, lan, host, { address, flags, join })
+  const h0 = await start(0)
+  const [h1, h2] = await Promise.all([start(1, [h0]), start(2, [h0])])
   await cluster.acquainted(h0, h1, h2)
 
   /** Waits until a host's doctor says what is expected: paths of IPv4 as `by<of bytes`, and codes of findings. */
@@ -112,8 +84,8 @@ test('who hears whom by multicast, and why not', async (t) => {
   })
 
   await t.test('a port of 1500 bytes, and one that swallows multicast and lets broadcast through', async () => {
-    inSwitch('ip', 'link', 'set', 'h1', 'mtu', '1500')
-    inSwitch('bridge', 'link', 'set', 'dev', 'h2', 'mcast_flood', 'off')
+    lan.portMtu(1, 1500)
+    lan.multicastFlood(2, false)
     const paths = ['h0<h1 1472+', 'h0<h2 8972+', 'h1<h0 1472+', 'h1<h2 1472+', 'h2<h0 0+', 'h2<h1 0+']
     // Of IPv4 and of IPv6.
     const codes = ['multicast-peers-deaf', 'multicast-mtu-mismatch', 'multicast-peers-deaf', 'multicast-mtu-mismatch']
@@ -124,8 +96,8 @@ test('who hears whom by multicast, and why not', async (t) => {
     assert.match(JSON.stringify(there.findings), /h1 gets 1472 bytes of this node in one datagram, and not 8972/)
     assert.match(JSON.stringify(there.findings), /h2 hears no multicast of anybody, and hears its broadcasts/)
     assert.match(JSON.stringify(here.findings), /broadcasts of h[01], h[01] arrive on the same interface/)
-    inSwitch('ip', 'link', 'set', 'h1', 'mtu', '9000')
-    inSwitch('bridge', 'link', 'set', 'dev', 'h2', 'mcast_flood', 'on')
+    lan.portMtu(1, 9000)
+    lan.multicastFlood(2, true)
     await Promise.all([h0, h2].map((agent) => says('that all is well again', agent, all(8972), [])))
   })
 
@@ -135,23 +107,19 @@ test('who hears whom by multicast, and why not', async (t) => {
     const isDead = async (agent: Agent): Promise<boolean> =>
       (await agent.members()).some(({ name, status }) => name === 'h2' && status === 'dead')
     for (const agent of [h0, h1]) await until(`${agent.name} knows that h2 is gone`, () => isDead(agent))
-    inNamespace(
-      'h2',
-      'nft',
-      'add table inet fault; add chain inet fault in { type filter hook input priority 0 ; }; add rule inet fault in ip daddr 224.0.0.0/4 udp dport 7949 drop',
-    )
-    const [again, h3] = await Promise.all([start(2, addressOf(2), [h0]), start(3, '192.168.7.1', [h0])])
+    const endFilter = lan.drop(2, 'ip daddr 224.0.0.0/4 udp dport 7949')
+    const [again, h3] = await Promise.all([start(2, [h0]), start(3, [h0], '192.168.7.1')])
     await Promise.all([
       names('the filter', again, 'multicast-filtered', /firewall/),
       names('the interface', h3, 'multicast-wrong-interface', /--bind 10\.77\.1\.3/),
     ])
     await h3.end('SIGKILL')
-    inNamespace('h2', 'nft', 'delete table inet fault')
+    endFilter()
   })
 
   await t.test('a switch that forgets who joined, as nobody asks; and an address without a network', async () => {
-    bridge('mcast_querier', '1')
-    inNamespace('h2', 'sh', '-c', 'ip addr del 10.77.1.2/16 dev eth0; ip addr add 10.77.1.2/32 dev eth0')
+    lan.querier(FORGETFUL)
+    lan.onHost(2, 'sh', '-c', 'ip addr del 10.77.1.2/16 dev eth0; ip addr add 10.77.1.2/32 dev eth0')
     const again = cluster.agents.findLast(({ name }) => name === 'h2')!
     await Promise.all([
       names('the missing querier', h1, 'multicast-no-querier', /querier/),

@@ -19,6 +19,7 @@ import {
   type SenderEnd,
   type SenderLimits,
 } from '../../core/multicast/session-machine-types.ts'
+import type { SessionParameters } from '../../core/multicast/session-types.ts'
 import { payloadOf, PLAIN_CIPHER, ScaledRate, TINY_CODE, TINY_DATAGRAM_BYTES, TINY_SYMBOL_BYTES } from './bytes-only-session.ts'
 import { Loss, type LossOptions } from './loss.ts'
 import { MulticastChecks } from './multicast-checks.ts'
@@ -137,6 +138,7 @@ export class MulticastWorld {
   readonly #queue: EventQueue<Task> = new EventQueue()
   readonly #classes: ReceiverHost[][] = Array.from({ length: LATENCY_CLASSES }, () => [])
   readonly #sharedLoss: Loss
+  readonly #parameters: SessionParameters
   readonly #random: Random
   #pumpAt = Infinity
   #pumpedAt = -Infinity
@@ -150,12 +152,12 @@ export class MulticastWorld {
     const random = this.#random
     const { datagramBytes, blockSymbols, receivers } = options
     this.rate = new SessionRate(options.rate, 0)
-    const parameters = { sessionId: '00112233aabbccdd', datagramBytes, blockSymbols, symbolBytes: TINY_SYMBOL_BYTES }
+    this.#parameters = { sessionId: '00112233aabbccdd', datagramBytes, blockSymbols, symbolBytes: TINY_SYMBOL_BYTES }
     const packetOverheadBytes = DEFAULT_SENDER_LIMITS.packetOverheadBytes + datagramBytes - TINY_DATAGRAM_BYTES
     this.checks = new MulticastChecks(this)
     this.sender = new MulticastSender(
       {
-        parameters,
+        parameters: this.#parameters,
         cipher: PLAIN_CIPHER,
         code: TINY_CODE,
         rate: new ScaledRate(this.rate, datagramBytes),
@@ -223,11 +225,10 @@ export class MulticastWorld {
   }
 
   #start(host: ReceiverHost, now: number): void {
-    const { datagramBytes, blockSymbols, receivers, receiverLimits } = this.options
-    const parameters = { sessionId: '00112233aabbccdd', datagramBytes, blockSymbols, symbolBytes: TINY_SYMBOL_BYTES }
+    const { receivers, receiverLimits } = this.options
     host.machine = new MulticastReceiver(
       {
-        parameters,
+        parameters: this.#parameters,
         cipher: PLAIN_CIPHER,
         code: TINY_CODE,
         random: this.#random.fork(`machine ${host.index}`),

@@ -6,7 +6,7 @@
  * size, on which interface, since when and until when, tells the switch that forgets from the port that filters, and both from this
  * machine's own settings. All of it are warnings: what multicast does not carry, the swarm does.
  */
-import type { LinkReport, PeerView } from '../../../core/multicast/reach/reach-types.ts'
+import { MAX_BEACON_BYTES, type LinkReport, type PeerView } from '../../../core/multicast/reach/reach-types.ts'
 import type { PolycastError } from '../../errors.ts'
 import type { Finding } from '../../gossip/diagnosis.ts'
 import { isInSubnet, type NetworkInterface } from '../sockets/interfaces.ts'
@@ -170,7 +170,7 @@ function voiceless({ interface: via, peers, sinceMs, link, state, sendError }: L
 
 /** Small datagrams arrive and large ones do not. */
 function smaller({ interface: via, peers, link, state }: LinkObservation): Cause | undefined {
-  const own = link.isSending && state === 'open' ? Math.min(link.maxBytes, 8972) : 0
+  const own = link.isSending && state === 'open' ? Math.min(link.maxBytes, MAX_BEACON_BYTES) : 0
   const lines: string[] = []
   const affected: PeerView[] = []
   for (const peer of peers) {

@@ -12,6 +12,7 @@ import { toHex } from '../../lib/bytes.ts'
 import type { Random } from '../../lib/random.ts'
 import { decodeDiscoveryBeacon, encodeDiscoveryBeacon } from './discovery-beacon-codec.ts'
 import type { ClusterIdentity, Discovered, DiscoveredEndpoint, Stranger } from './membership-proof.ts'
+import { PerSecondLimit } from './per-second-limit.ts'
 
 export interface DiscoveryBeaconOptions {
   readonly identity: ClusterIdentity
@@ -53,8 +54,7 @@ export class DiscoveryBeacon {
   /** Members whose beacons came in this interval; each may come by several addresses. */
   readonly #membersHeard: Set<string> = new Set()
   #strangersHeard = 0
-  #second = 0
-  #countInSecond = 0
+  readonly #reading: PerSecondLimit = new PerSecondLimit(MAX_PER_SEC)
   #outputs: DiscoveryBeaconOutput[] = []
 
   constructor(options: DiscoveryBeaconOptions, now: number) {
@@ -65,10 +65,7 @@ export class DiscoveryBeacon {
   }
 
   handle({ bytes }: DiscoveryBeaconInput, now: number): void {
-    const second = Math.floor(now / 1000)
-    if (second !== this.#second) this.#countInSecond = 0
-    this.#second = second
-    if (++this.#countInSecond > MAX_PER_SEC) {
+    if (!this.#reading.take(1, now)) {
       this.counters.dropped++
       return
     }

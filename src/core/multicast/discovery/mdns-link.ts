@@ -12,6 +12,7 @@ import { decodeDnsMessage, encodeDnsMessage } from './dns-codec.ts'
 import { nameText, type DnsMessage, type DnsName, type DnsRecord } from './dns-message.ts'
 import { MdnsBrowser, type FoundService } from './mdns-browser.ts'
 import { MDNS_PORT, MdnsResponder, type MdnsPeer } from './mdns-responder.ts'
+import { PerSecondLimit } from './per-second-limit.ts'
 import type { Offer } from './service-records.ts'
 
 /** What a link looks for. */
@@ -58,7 +59,8 @@ const MAX_ECHOES = 32
 export class MdnsLink {
   #unreadable = 0
   #droppedPackets = 0
-  readonly #heard: { second: number; packets: number; bytes: number } = { second: 0, packets: 0, bytes: 0 }
+  readonly #packets: PerSecondLimit = new PerSecondLimit(MAX_PACKETS_PER_SEC)
+  readonly #bytes: PerSecondLimit = new PerSecondLimit(MAX_BYTES_PER_SEC)
   readonly #responder: MdnsResponder
   readonly #browsers: readonly { readonly browser: MdnsBrowser; readonly type: string; readonly isLegacy: boolean }[]
   #echoes: Uint8Array[] = []
@@ -143,16 +145,10 @@ export class MdnsLink {
   }
 
   #mayRead({ length }: Uint8Array, now: number): boolean {
-    const heard = this.#heard
-    const second = Math.floor(now / 1000)
-    if (second !== heard.second) Object.assign(heard, { second, packets: 0, bytes: 0 })
-    if (heard.packets >= MAX_PACKETS_PER_SEC || heard.bytes + length > MAX_BYTES_PER_SEC) {
-      this.#droppedPackets++
-      return false
-    }
-    heard.packets++
-    heard.bytes += length
-    return true
+    // Bytes first: where they don't fit, a smaller packet still may; once there are no packets left, bytes don't matter any more.
+    if (this.#bytes.take(length, now) && this.#packets.take(1, now)) return true
+    this.#droppedPackets++
+    return false
   }
 
   #decode(bytes: Uint8Array): DnsMessage | undefined {

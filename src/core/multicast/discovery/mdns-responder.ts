@@ -12,6 +12,7 @@
  * probed again.
  */
 import type { Random } from '../../lib/random.ts'
+import { PerSecondLimit } from './per-second-limit.ts'
 import { contestProbe } from './probe-contest.ts'
 import { DNS_TYPES, dnsMessage, isSameName, nameKey, recordKey } from './dns-message.ts'
 import type { DnsMessage, DnsName, DnsQuestion, DnsRecord } from './dns-message.ts'
@@ -98,8 +99,7 @@ export class MdnsResponder {
   readonly #lastSaid: Map<string, number> = new Map()
   readonly #partial: Map<string, PartialQuery> = new Map()
   #conflicts: number[] = []
-  #unicastSecond = 0
-  #unicastCount = 0
+  readonly #unicast: PerSecondLimit = new PerSecondLimit(MAX_UNICAST_PER_SEC)
   #outputs: ResponderOutput[] = []
 
   constructor({ offer, random, isOurs }: ResponderOptions, now: number) {
@@ -343,10 +343,7 @@ export class MdnsResponder {
   }
 
   #mayUnicast(now: number): boolean {
-    const second = Math.floor(now / 1000)
-    if (second !== this.#unicastSecond) this.#unicastCount = 0
-    this.#unicastSecond = second
-    if (++this.#unicastCount <= MAX_UNICAST_PER_SEC) return true
+    if (this.#unicast.take(1, now)) return true
     this.droppedAnswers++
     return false
   }

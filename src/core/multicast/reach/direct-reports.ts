@@ -3,6 +3,7 @@
  * so many a second.
  */
 import type { Random } from '../../lib/random.ts'
+import { TokenBucket } from '../token-bucket.ts'
 
 /** How much a report waits for each node of the link. */
 const SPREAD_MS = 5
@@ -11,17 +12,16 @@ const MAX_SPREAD_MS = 5000
 export class DirectReports {
   readonly #perSec: number
   readonly #random: Random
+  readonly #bucket: TokenBucket
   /** When it is due, by node. */
   readonly #due: Map<number, number> = new Map()
   readonly #toldAt: Map<number, number> = new Map()
-  #tokens: number
-  #tokensAt = -Infinity
   #nextAt = Infinity
 
-  constructor(perSec: number, random: Random) {
+  constructor(perSec: number, random: Random, now: number) {
     this.#perSec = perSec
     this.#random = random
-    this.#tokens = perSec
+    this.#bucket = new TokenBucket(perSec, perSec, now)
   }
 
   nextDeadline(): number {
@@ -48,18 +48,18 @@ export class DirectReports {
 
   /** Those that are to be told now. */
   takeDue(now: number): number[] {
-    this.#tokens = Math.min(this.#perSec, this.#tokens + ((now - this.#tokensAt) * this.#perSec) / 1000)
-    this.#tokensAt = now
     const taken: number[] = []
     this.#nextAt = Infinity
     for (const [node, at] of this.#due) {
       if (at > now) this.#nextAt = Math.min(this.#nextAt, at)
-      else if (this.#tokens >= 1) {
-        this.#tokens--
+      else if (this.#bucket.take(now)) {
         this.#due.delete(node)
         this.#toldAt.set(node, now)
         taken.push(node)
-      } else this.#nextAt = Math.min(this.#nextAt, now + 1000 / this.#perSec)
+      } else {
+        // Not `nextAt` of the bucket: at that moment rounding may leave a hair less than a token, and the clock has to move on for more.
+        this.#nextAt = Math.min(this.#nextAt, now + 1000 / this.#perSec)
+      }
     }
     return taken
   }

@@ -11,7 +11,15 @@ import type { BeaconCipher } from './group-datagram.ts'
 import { takeCensus } from './census.ts'
 import { DirectReports } from './direct-reports.ts'
 import { HeardPeer } from './heard-peer.ts'
-import type { PathState, ReachLimits, ReachLink, ReachOutput, ReachPath, ReachTimes } from './reach-types.ts'
+import {
+  MAX_BEACON_BYTES,
+  type PathState,
+  type ReachLimits,
+  type ReachLink,
+  type ReachOutput,
+  type ReachPath,
+  type ReachTimes,
+} from './reach-types.ts'
 
 /** What all links of a node share. */
 export interface LinkContext {
@@ -30,8 +38,6 @@ export interface LinkContext {
 
 /** Payloads of datagrams to the group, as far as the link takes them; the largest one is what the link takes. */
 const SIZES: readonly number[] = [200, 1200]
-/** Beyond this, receivers of a datagram lose it whole for each fragment of it: no Ethernet has larger packets. */
-const MAX_DATAGRAM_BYTES = 8972
 /** A node that hears nobody takes the link to have so many nodes at the most. */
 const MAX_ASSUMED_NODES = 250
 /** Times that a change is told before it has to wait for its turn. */
@@ -90,7 +96,7 @@ export class LinkMachine {
     this.link = link
     this.#context = context
     const { times, limits, random } = context
-    const largest = Math.min(MAX_DATAGRAM_BYTES, link.maxBytes)
+    const largest = Math.min(MAX_BEACON_BYTES, link.maxBytes)
     // What Ethernet takes without large frames is a size of its own, since that is where links differ.
     const ethernet = link.family === 4 ? 1472 : 1452
     this.#sizes = [...new Set([...SIZES, ethernet, largest])].filter((bytes) => bytes <= largest).toSorted((a, b) => a - b)
@@ -98,7 +104,7 @@ export class LinkMachine {
     this.#startedAt = now
     this.#joinedAt = now
     this.#roundMs = times.roundMs
-    this.#direct = new DirectReports(limits.directPerSec, random.fork('direct'))
+    this.#direct = new DirectReports(limits.directPerSec, random.fork('direct'), now)
     const first = now + random.float() * 200
     const isSending = link.isSending
     this.#deadlines = {

@@ -14,6 +14,9 @@ export interface ReachLink {
   readonly isSending: boolean
 }
 
+/** Beyond this, receivers of a datagram lose it whole for each fragment of it: no Ethernet has larger packets. */
+export const MAX_BEACON_BYTES = 8972
+
 /** By which way a beacon came or goes: to the group, to everybody, to one node. */
 export type ReachPath = 'group' | 'broadcast' | 'direct'
 
