@@ -335,7 +335,12 @@ export class MulticastSender {
 
   #statusDue(now: number): void {
     if (this.#phase === 'ending' && this.#blocks.isIdle && ++this.#quietEnds > this.#limits.endRepeats) return this.#finish('complete', now)
-    this.#sendStatus(now, this.#stall.isStalled || this.#isBehind(now))
+    this.#sendStatus(now, this.#isStarting() || this.#stall.isStalled || this.#isBehind(now))
+  }
+
+  /** Whether the rate waits for reports, of a group in which all may speak at once. */
+  #isStarting(): boolean {
+    return this.#phase === 'sending' && this.#options.rate.isStarting && this.#members.count <= this.#limits.smallGroup
   }
 
   /** Whether a member is so far behind, by what it said last, that the window will soon wait for it. */
@@ -347,7 +352,7 @@ export class MulticastSender {
   #sendStatus(now: number, isPoll: boolean = false): void {
     if (this.#members.count <= this.#limits.exactGroup) this.#desk.remind(this.#members.active.values(), now)
     const blocks = this.#blocks
-    this.#timers.status = now + this.#limits.statusMs
+    this.#timers.status = now + (this.#isStarting() ? this.#limits.startStatusMs : this.#limits.statusMs)
     if (blocks.isIdle && this.#phase !== 'joining') {
       this.#timers.status = now + this.#statusPauseMs
       const { endMs, heartbeatMs } = this.#limits

@@ -128,6 +128,10 @@ export class SessionRate implements RateControl {
     return this.#rate
   }
 
+  get isStarting(): boolean {
+    return this.#isStarting
+  }
+
   get proactiveShare(): number {
     return this.#proactive
   }

@@ -1,7 +1,7 @@
 /** What went out of late, bytes per second: the most of the last windows, so that a pause of the source does not look like a slow sender. */
 
-const WINDOW_MS = 20
-const WINDOWS = 8
+const WINDOW_MS = 10
+const WINDOWS = 16
 
 export class SendMeter {
   /** All so far. */

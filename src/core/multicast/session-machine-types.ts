@@ -142,6 +142,8 @@ export interface SenderLimits {
   readonly maxAggregateMs: number
   /** Time between two status packets while data flows, ms. */
   readonly statusMs: number
+  /** The same in a small group while the rate doubles with each round of reports, ms: all are asked for one then. */
+  readonly startStatusMs: number
   /** The same while there is nothing to send, ms. */
   readonly heartbeatMs: number
   /** The first pause between two status packets when there is nothing to send, ms; it doubles up to `heartbeatMs`, or grows up to `endMs`. */
@@ -192,6 +194,7 @@ export const DEFAULT_SENDER_LIMITS: SenderLimits = {
   minAggregateMs: 0.3,
   maxAggregateMs: 50,
   statusMs: 25,
+  startStatusMs: 12,
   heartbeatMs: 50,
   minStatusMs: 3,
   endMs: 20,

@@ -93,6 +93,8 @@ export type RateMode = 'fair' | 'scavenger' | 'fixed'
 export interface RateControl {
   /** Bytes per second, counted as UDP payload plus `packetOverheadBytes` per packet. */
   readonly rateBytesPerSec: number
+  /** The rate doubles by each round of reports: the sooner they come, the sooner it is what the path carries. */
+  readonly isStarting: boolean
   /** Share of parity to send before anybody asks for it, 0 to 1 of the source symbols, by the loss that was measured. */
   readonly proactiveShare: number
   /** Whether a receiver is on its way out by `takeSlow`: what it asks for would be sent at the cost of the others. */

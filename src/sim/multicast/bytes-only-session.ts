@@ -70,6 +70,10 @@ export class ScaledRate implements RateControl {
     return this.#rate.rateBytesPerSec
   }
 
+  get isStarting(): boolean {
+    return this.#rate.isStarting
+  }
+
   get proactiveShare(): number {
     return this.#rate.proactiveShare
   }

@@ -4,6 +4,7 @@ import type { RateControl, ReceiverReport } from '../session-types.ts'
 export class FixedRate implements RateControl {
   readonly reports: ReceiverReport[] = []
   readonly rateBytesPerSec: number
+  readonly isStarting: boolean = false
   proactiveShare: number
   /** Receivers to name as slow at the next call. */
   slow: number[] = []
