@@ -7,8 +7,8 @@ import path from 'node:path'
 import { test } from 'node:test'
 import { pathToFileURL } from 'node:url'
 import { isSessionGroup } from '#src/agent/multicast/session/groups.js'
-import { Cluster, MIB, until } from '../cluster.ts'
-import { agentsOn, keyFlags } from './host-agents.ts'
+import { Cluster, MIB, until, type Agent } from '../cluster.ts'
+import { agentsOn, keyFlags, startOn } from './host-agents.ts'
 import { HostProgram } from './host-program.ts'
 import type { HostileAnswer, HostileOrder, Malice } from './hostile-host.ts'
 import { Lan } from './lan.ts'
@@ -117,6 +117,29 @@ test('an interface goes down and comes up in mid-transfer', async (t) => {
   for (const bytes of byMulticast.slice(1)) assert.ok(bytes > 0.8 * SIZE, 'the others have not noticed')
   t.diagnostic(`by multicast: ${byMulticast.join(', ')} of ${SIZE}`)
   await reachable(cluster, sender!, receivers)
+})
+
+test('a host loses its address for a while in mid-transfer, another one comes back at a new one', async (t) => {
+  const lan = Lan.up({ prefix: 'mcaddr', hosts: 5, rate: '100mbit' })
+  t.after(() => lan.down())
+  const cluster = await Cluster.open(t)
+  const [sender, ...receivers] = await agentsOn(cluster, lan, [0, 1, 2, 3, 4])
+  const [h1, h2, h3, h4] = receivers as [Agent, Agent, Agent, Agent]
+  await reachable(cluster, sender!, receivers)
+  const begun = await Sending.begin(cluster, sender!, 'app.bin', 2 * SIZE)
+  await sessionAt(lan, 1)
+  const address = lan.address(1)
+  lan.readdress(1, '10.77.9.1')
+  await h2.end('SIGKILL')
+  lan.readdress(2, '10.77.9.2')
+  const again = await startOn(cluster, lan, 2, { join: [sender!] })
+  await new Promise((resolve) => setTimeout(resolve, DOWN_MS))
+  lan.readdress(1, address)
+  const byMulticast = await begun.delivered([h1, again, h3, h4])
+  for (const bytes of byMulticast.slice(2)) assert.ok(bytes > 1.6 * SIZE, 'the others have not noticed')
+  t.diagnostic(`by multicast: ${byMulticast.join(', ')} of ${2 * SIZE}`)
+  assert.equal(again.logged('name-conflict').length, 0)
+  await reachable(cluster, sender!, [h1, again, h3, h4])
 })
 
 test('receive buffers of the stock 208 KiB overflow, and the delivery ends by multicast', async (t) => {
