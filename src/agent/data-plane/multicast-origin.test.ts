@@ -251,6 +251,9 @@ void test('what was sent counts, and the peers that hear it are told to the trac
   bed.sender.say({ type: 'gone', name: 'a', reason: 'complete' })
   bed.sender.say({ type: 'finished', reason: 'complete', status: statusOf({ sourcePackets: 9 }), sentBytes: 1600 })
   assert.equal(bed.sentBytes, 1600)
+  // The tracker hears of thousands who end together once.
+  assert.deepEqual(bed.covered, ['a'])
+  bed.time.advance(30)
   assert.deepEqual(bed.covered, [])
   assert.equal(bed.figures.sentBytes, 1600)
   assert.equal(bed.figures.sourcePackets, 9)

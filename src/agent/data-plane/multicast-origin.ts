@@ -54,7 +54,7 @@ export interface OriginHost {
 
 /** Source symbols of a block: larger ones need less parity for the same loss. */
 const BLOCK_SYMBOLS = 200
-/** Receivers are looked at no more often than this, ms: each of thousands announces itself twice a second. */
+/** Receivers are looked at, and told of, no more often than this, ms: each of thousands announces itself twice a second. */
 const LOOK_MS = 25
 /** Who dropped out is invited again after this, ms; each time twice as long. */
 const AGAIN_MS = 2000
@@ -88,12 +88,14 @@ export class MulticastOrigin {
   /** By interface and family. */
   readonly #running: Map<string, Sending> = new Map()
   readonly #dropped: Map<string, Dropped> = new Map()
-  #lookedAt = -Infinity
-  #endLook: (() => void) | undefined
+  readonly #looks: Throttle
+  readonly #tells: Throttle
   #isEnded = false
 
   constructor(host: OriginHost) {
     this.#host = host
+    this.#looks = new Throttle(host, () => this.#look())
+    this.#tells = new Throttle(host, () => this.#tellCovered())
     if (this.#isWorthIt(host.totalBytes()) && host.reached().length >= host.settings.minReceivers) host.sessions.prepare()
   }
 
@@ -103,18 +105,12 @@ export class MulticastOrigin {
 
   /** A receiver said how far it is, or who is reached has changed. */
   changed(): void {
-    if (this.#isEnded || this.#endLook !== undefined) return
-    const wait = Math.max(0, this.#lookedAt + LOOK_MS - this.#host.now())
-    if (wait === 0) return this.#look()
-    this.#endLook = this.#host.after(wait, () => {
-      this.#endLook = undefined
-      this.#look()
-    })
+    if (!this.#isEnded) this.#looks.call()
   }
 
   /** A receiver says that nothing of a session comes to it: others are to stand above it from now on, whatever the session thinks. */
   declined(name: string): void {
-    for (const sending of this.#running.values()) if (sending.reached.delete(name)) this.#tellCovered()
+    for (const sending of this.#running.values()) if (sending.reached.delete(name)) this.#tells.call()
   }
 
   /** There is more of the content, or it has its end. */
@@ -124,7 +120,8 @@ export class MulticastOrigin {
 
   end(): void {
     this.#isEnded = true
-    this.#endLook?.()
+    this.#looks.end()
+    this.#tells.end()
     for (const sending of this.#running.values()) sending.stop()
     this.#running.clear()
   }
@@ -133,7 +130,6 @@ export class MulticastOrigin {
 
   #look(): void {
     const { settings } = this.#host
-    this.#lookedAt = this.#host.now()
     const reached = this.#host.reached()
     if (reached.length === 0 || !this.#isWorthIt(this.#host.totalBytes())) return
     const ways = new Map<string, ReachedNode[]>()
@@ -178,10 +174,10 @@ export class MulticastOrigin {
     const sending = new Sending(this.#host, nodes, {
       dropped: (name) => this.#drop(name),
       served: (name) => this.#dropped.set(name, { until: this.#host.now() + SERVED_MS, times: this.#dropped.get(name)?.times ?? 0 }),
-      reached: () => this.#tellCovered(),
+      reached: () => this.#tells.call(),
       over: () => {
         if (this.#running.get(way) === sending) this.#running.delete(way)
-        this.#tellCovered()
+        this.#tells.call()
         this.changed()
       },
     })
@@ -201,6 +197,40 @@ export class MulticastOrigin {
     this.#dropped.set(name, { until: this.#host.now() + pauseMs, times })
     // Without anything else happening it is looked at again then.
     this.#host.after(pauseMs + 1, () => this.changed())
+  }
+}
+
+/** Does something at once, and then no more often than each `LOOK_MS`: for causes that come by the thousand, of which the last one counts. */
+class Throttle {
+  readonly #host: Pick<OriginHost, 'now' | 'after'>
+  readonly #what: () => void
+  #doneAt = -Infinity
+  #take: (() => void) | undefined
+
+  constructor(host: Pick<OriginHost, 'now' | 'after'>, what: () => void) {
+    this.#host = host
+    this.#what = what
+  }
+
+  call(): void {
+    if (this.#take !== undefined) return
+    const wait = this.#doneAt + LOOK_MS - this.#host.now()
+    if (wait <= 0) return this.#do()
+    this.#take = this.#host.after(wait, () => {
+      this.#take = undefined
+      this.#do()
+    })
+  }
+
+  /** What waits is not done any more. */
+  end(): void {
+    this.#take?.()
+    this.#take = undefined
+  }
+
+  #do(): void {
+    this.#doneAt = this.#host.now()
+    this.#what()
   }
 }
 
