@@ -11,10 +11,17 @@ import type { Paced, Pacer } from './pacer.ts'
 import type { FromSessionWorker, SenderSettings } from './protocol.ts'
 
 /**
- * What the system is asked to keep until it is sent: about 13 ms at 50 Mbit/s, and enough at a gigabit. More is a queue in this very host, which
- * the rate control would take for one on the way: with 256 KiB a session on 50 Mbit/s took 1.3 times what the link needs.
+ * What the system is asked to keep until it is sent: so much of the rate, ms. More is a queue in this very host, which the rate control would take for
+ * one on the way: with 256 KiB a session on 50 Mbit/s took 1.3 times what the link needs. With less, programs of this host that fill a queue of
+ * some milliseconds leave a session no place in it: with 64 KiB it had 280 of 1,000 Mbit/s beside one TCP flow, whatever its rate.
  */
-const SEND_BUFFER_BYTES = 64 * 1024
+const SEND_BUFFER_MS = 10
+const LEAST_SEND_BUFFER_BYTES = 64 * 1024
+const MOST_SEND_BUFFER_BYTES = 2 * 1024 * 1024
+/** Who leaves the link to others leaves them this host's queue as well, and has the place of one message in it. */
+const SCAVENGER_SEND_BUFFER_BYTES = 16 * 1024
+/** It is changed when it is off by this factor. */
+const SEND_BUFFER_SLACK = 1.5
 const FEEDBACK_BUFFER_BYTES = 1024 * 1024
 /** Datagrams sent in one turn, at the most, before feedback is read. */
 const BURST_DATAGRAMS = 64
@@ -40,6 +47,8 @@ export class SenderDriver implements Paced {
   #control: LinkSocket | undefined
   #statusAt = 0
   #datagramBytes = 0
+  #sendBufferBytes = LEAST_SEND_BUFFER_BYTES
+  #isScavenger = false
   #isOver = false
 
   constructor(
@@ -56,6 +65,7 @@ export class SenderDriver implements Paced {
   async open(settings: SenderSettings, via: NetworkInterface, make: (now: number) => MulticastSender): Promise<void> {
     const { group, port, ttl, parameters } = settings
     this.#datagramBytes = parameters.datagramBytes
+    this.#isScavenger = settings.mode === 'scavenger'
     const control = await openLinkSocket({
       interface: via,
       ttl,
@@ -71,7 +81,7 @@ export class SenderDriver implements Paced {
         port,
         ttl,
         sendOnly: true,
-        sendBufferBytes: SEND_BUFFER_BYTES,
+        sendBufferBytes: this.#isScavenger ? SCAVENGER_SEND_BUFFER_BYTES : this.#sendBufferBytes,
         onPacket: () => undefined,
         bulk: { sendBytes: parameters.datagramBytes },
       })
@@ -117,12 +127,21 @@ export class SenderDriver implements Paced {
     this.#carryOut()
     if (!this.#isOver && !isFull) isFull = !socket.flush()
     if (this.#isOver) return Infinity
+    if (!this.#isScavenger) this.#fitSendBuffer()
     if (now - this.#statusAt >= STATUS_MS) {
       this.#statusAt = now
       this.#post({ type: 'sent', id: this.#id, status: machine.status(), sentBytes: this.#data!.socket.counters.sentBytes })
     }
     if (isFull) return now + FULL_MS
     return isMore ? now : Math.max(machine.nextDeadline(), now + this.#stepMs())
+  }
+
+  #fitSendBuffer(): void {
+    const wanted = (this.#machine!.rateBytesPerSec * SEND_BUFFER_MS) / 1000
+    const bytes = Math.min(Math.max(wanted, LEAST_SEND_BUFFER_BYTES), MOST_SEND_BUFFER_BYTES)
+    if (bytes < SEND_BUFFER_SLACK * this.#sendBufferBytes && this.#sendBufferBytes < SEND_BUFFER_SLACK * bytes) return
+    this.#sendBufferBytes = bytes
+    this.#data!.socket.setSendBuffer(bytes)
   }
 
   #stepMs(): number {

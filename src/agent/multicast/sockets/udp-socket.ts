@@ -185,6 +185,15 @@ export class UdpSocket {
     if (!this.#isClosed) this.#reader?.end()
   }
 
+  /** What the system is to keep until it is sent; it may give less. */
+  setSendBuffer(bytes: number): void {
+    try {
+      if (!this.#isClosed) this.#socket.setSendBufferSize(Math.round(bytes))
+    } catch {
+      // As when it was opened: some systems refuse what is beyond their limit.
+    }
+  }
+
   /** Sends all its datagrams to one address, which is quicker; it then receives from there alone. */
   connect(port: number, address: string): Promise<void> {
     return new Promise((resolve, reject) => {
