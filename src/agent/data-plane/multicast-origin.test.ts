@@ -239,6 +239,19 @@ void test('who dropped out is left to the swarm for a while, each time for longe
   assert.deepEqual(bed.invited(), ['c'])
 })
 
+void test('who came too late for the session of a lossy network gets one of its own; elsewhere it has the swarm', () => {
+  for (const repairPackets of [3, 30]) {
+    const bed = new Bed()
+    bed.arrive('a', 'b')
+    bed.open()
+    const status = statusOf({ sourcePackets: 200, proactivePackets: 0, repairPackets })
+    bed.sender.say({ type: 'finished', reason: 'complete', status, sentBytes: 1 })
+    for (const name of ['a', 'b']) bed.candidates.set(name, { id: name, haveBytes: 0, isComplete: true })
+    bed.arrive('c')
+    assert.equal(bed.sessions.senders.length, repairPackets === 30 ? 2 : 1)
+  }
+})
+
 void test('what was sent counts, and the peers that hear it are told to the tracker as long as it lasts', () => {
   const bed = new Bed()
   bed.arrive('a', 'b')

@@ -88,6 +88,8 @@ export class MulticastOrigin {
   /** By interface and family. */
   readonly #running: Map<string, Sending> = new Map()
   readonly #dropped: Map<string, Dropped> = new Map()
+  /** Ways whose last session was for a network in which TCP is slow: there a session is worth it for a single receiver that came late. */
+  readonly #lossy: Set<string> = new Set()
   readonly #looks: Throttle
   readonly #tells: Throttle
   #isEnded = false
@@ -144,7 +146,8 @@ export class MulticastOrigin {
     for (const [way, nodes] of [...ways].toSorted((a, b) => b[1].length - a[1].length)) {
       const fresh = nodes.filter(({ name }) => !invited.has(name))
       const running = this.#running.get(way)
-      if (running === undefined && fresh.length < settings.minReceivers) continue
+      const least = this.#lossy.has(way) ? 1 : settings.minReceivers
+      if (running === undefined && fresh.length < least) continue
       for (const { name } of fresh) invited.add(name)
       if (running !== undefined) running.invite(fresh)
       else this.#begin(way, fresh)
@@ -177,6 +180,8 @@ export class MulticastOrigin {
       reached: () => this.#tells.call(),
       over: () => {
         if (this.#running.get(way) === sending) this.#running.delete(way)
+        if (sending.isLossy) this.#lossy.add(way)
+        else this.#lossy.delete(way)
         this.#tells.call()
         this.changed()
       },
@@ -314,6 +319,12 @@ class Sending {
     return this.#invited.has(name)
   }
 
+  /** Repairs take much of what is sent. */
+  get isLossy(): boolean {
+    const { sourcePackets, proactivePackets, repairPackets } = this.#last
+    return proactivePackets + repairPackets > LOSSY_SHARE * sourcePackets
+  }
+
   /** More receivers; those to whom the session's datagrams are too long stay with the swarm. */
   invite(nodes: readonly ReachedNode[]): void {
     if (this.#isEnding) return
@@ -387,7 +398,7 @@ class Sending {
       case 'joined':
         this.#joined.add(event.name)
         this.#left.delete(event.name)
-        this.#source?.joined(event.name, event.app, this.#isLossy())
+        this.#source?.joined(event.name, event.app, this.isLossy)
         return this.fill()
       case 'reached':
         this.reached.add(event.name)
@@ -400,12 +411,6 @@ class Sending {
         this.#count(event.status, event.sentBytes)
         return this.#finished(event.reason, event.status)
     }
-  }
-
-  /** Repairs take much of what is sent. */
-  #isLossy(): boolean {
-    const { sourcePackets, proactivePackets, repairPackets } = this.#last
-    return proactivePackets + repairPackets > LOSSY_SHARE * sourcePackets
   }
 
   #gone(name: string, reason: string): void {
