@@ -1,8 +1,8 @@
-/** Multicast where the network is not as usual: hosts without routes, without IPv4, with a new address, and two LANs with a router between them. */
+/** Multicast where hosts and networks are not as usual: without routes, without IPv4, without the calls for many packets, and two LANs with a router between them. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Cluster, MIB } from '../cluster.ts'
-import { agentsOn } from './host-agents.ts'
+import { agentsOn, startOn } from './host-agents.ts'
 import { Lan, smcrouteMissing } from './lan.ts'
 import { reachable } from './multicast-agents.ts'
 import { Sending } from './sending.ts'
@@ -18,6 +18,26 @@ test('hosts without a default route and without one for groups', async (t) => {
   await reachable(cluster, sender!, receivers)
   const begun = await Sending.begin(cluster, sender!, 'app.bin', SIZE)
   for (const bytes of await begun.delivered(receivers)) assert.ok(bytes > 0.8 * SIZE, `${bytes} bytes by multicast`)
+})
+
+test('hosts that send and read many packets at once, and hosts that cannot, send to each other', async (t) => {
+  const lan = Lan.up({ prefix: 'mcplain', hosts: 4, rate: '200mbit' })
+  t.after(() => lan.down())
+  const cluster = await Cluster.open(t)
+  const plain = { environment: ['POLYCAST_PLAIN_UDP=1'] }
+  const h0 = await startOn(cluster, lan, 0)
+  const h1 = await startOn(cluster, lan, 1, { ...plain, join: [h0] })
+  const h2 = await startOn(cluster, lan, 2, { join: [h0] })
+  const h3 = await startOn(cluster, lan, 3, { ...plain, join: [h0] })
+  await cluster.acquainted(h0, h1, h2, h3)
+  for (const [sender, receivers] of [
+    [h0, [h1, h2, h3]],
+    [h1, [h0, h2, h3]],
+  ] as const) {
+    await reachable(cluster, sender, receivers)
+    const begun = await Sending.begin(cluster, sender, `from-${sender.name}.bin`, SIZE)
+    for (const bytes of await begun.delivered(receivers)) assert.ok(bytes > 0.8 * SIZE, `${bytes} bytes by multicast`)
+  }
 })
 
 test('hosts that have IPv6 alone', async (t) => {
