@@ -229,7 +229,12 @@ async function start(tool, index, directory) {
         ]
   const child = spawn(tool === 'serf' ? 'serf' : process.execPath, args, { stdio: 'ignore' })
   const node = new Node(tool, name, address, child)
-  await node.open()
+  try {
+    await node.open()
+  } catch (error) {
+    await ended(child)
+    throw error
+  }
   return node
 }
 
