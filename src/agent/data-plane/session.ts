@@ -438,7 +438,7 @@ export class Session {
 
   #write(firstChunk: number, count: number, written: Uint8Array): void {
     // What the machine held back until its manifest came is a copy of its own.
-    const payload = written === this.#pendingPayload?.bytes ? this.#pendingPayload.retain() : new Payload(written)
+    const payload = this.#pendingPayload?.holding(written) ?? new Payload(written)
     this.#io.write(firstChunk, count, payload)
   }
 

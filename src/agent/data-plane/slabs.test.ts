@@ -17,6 +17,22 @@ test('a slab is used again once nobody uses it, by whoever wants one of its size
   }
 })
 
+test('a part of a payload holds its slab, however long the rest is over; bytes of their own hold none', () => {
+  const slab = Slab.take(1000)
+  const payload = new Payload(slab.buffer.subarray(0, 1000), slab)
+  const part = payload.holding(payload.bytes.subarray(100, 200))
+  const copy = payload.holding(Uint8Array.from(payload.bytes))
+  payload.release()
+  const taken = Array.from({ length: 40 }, () => Slab.take(1000))
+  assert.ok(
+    taken.every(({ buffer }) => buffer !== slab.buffer),
+    'nobody gets it while a part is in use',
+  )
+  copy.release()
+  part.release()
+  assert.equal(Slab.take(1000).buffer, slab.buffer)
+})
+
 test('the largest are not kept, nor more than some', () => {
   const huge = Slab.take(8 * SLAB_BYTES + 1)
   assert.equal(huge.buffer.length, 8 * SLAB_BYTES + 1)

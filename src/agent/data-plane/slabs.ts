@@ -79,4 +79,11 @@ export class Payload {
   release(): void {
     this.#slab?.release()
   }
+
+  /** The payload of bytes that may be a part of this one's, and then hold the same slab: one user more. Others are on their own. */
+  holding(bytes: Uint8Array): Payload {
+    if (bytes.buffer !== this.bytes.buffer) return new Payload(bytes)
+    this.#slab?.retain()
+    return new Payload(bytes, this.#slab)
+  }
 }
