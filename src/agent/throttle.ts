@@ -1,15 +1,15 @@
 /** Lets a frequent event through at most once per interval: the first at once, the last one always. */
-import type { Clock } from '../clock.ts'
+import type { Clock } from './clock.ts'
 
 /** Calls `emit` for pokes, at most once per interval. */
 export class Throttle {
-  readonly #clock: Clock
+  readonly #clock: Pick<Clock, 'schedule'>
   readonly #intervalMs: number
   readonly #emit: () => void
   #cancel: (() => void) | undefined
   #isDue = false
 
-  constructor(clock: Clock, intervalMs: number, emit: () => void) {
+  constructor(clock: Pick<Clock, 'schedule'>, intervalMs: number, emit: () => void) {
     this.#clock = clock
     this.#intervalMs = intervalMs
     this.#emit = emit

@@ -13,9 +13,11 @@ import { randomBytes } from 'node:crypto'
 import { pickGroup } from '../../core/multicast/addresses.ts'
 import { encodeInvitation } from '../../core/multicast/invitation.ts'
 import type { SenderStatus } from '../../core/multicast/session-machine-types.ts'
+import type { Clock } from '../clock.ts'
 import { asPolycastError, type PolycastError } from '../errors.ts'
 import { keyIdOf } from '../multicast/session/cipher.ts'
 import type { MulticastSessions, SenderEvent, SenderHandle } from '../multicast/session/client.ts'
+import { Throttle } from '../throttle.ts'
 import type { ReachedNode } from './data-plane.ts'
 import type { BlockSource } from './multicast-blocks.ts'
 import type { MulticastSettings } from './worker-protocol.ts'
@@ -96,8 +98,9 @@ export class MulticastOrigin {
 
   constructor(host: OriginHost) {
     this.#host = host
-    this.#looks = new Throttle(host, () => this.#look())
-    this.#tells = new Throttle(host, () => this.#tellCovered())
+    const clock: Pick<Clock, 'schedule'> = { schedule: (delayMs, what) => host.after(delayMs, what) }
+    this.#looks = new Throttle(clock, LOOK_MS, () => this.#look())
+    this.#tells = new Throttle(clock, LOOK_MS, () => this.#tellCovered())
     if (this.#isWorthIt(host.totalBytes()) && host.reached().length >= host.settings.minReceivers) host.sessions.prepare()
   }
 
@@ -107,12 +110,12 @@ export class MulticastOrigin {
 
   /** A receiver said how far it is, or who is reached has changed. */
   changed(): void {
-    if (!this.#isEnded) this.#looks.call()
+    if (!this.#isEnded) this.#looks.poke()
   }
 
   /** A receiver says that nothing of a session comes to it: others are to stand above it from now on, whatever the session thinks. */
   declined(name: string): void {
-    for (const sending of this.#running.values()) if (sending.reached.delete(name)) this.#tells.call()
+    for (const sending of this.#running.values()) if (sending.reached.delete(name)) this.#tells.poke()
   }
 
   /** There is more of the content, or it has its end. */
@@ -122,8 +125,8 @@ export class MulticastOrigin {
 
   end(): void {
     this.#isEnded = true
-    this.#looks.end()
-    this.#tells.end()
+    this.#looks.close()
+    this.#tells.close()
     for (const sending of this.#running.values()) sending.stop()
     this.#running.clear()
   }
@@ -177,12 +180,12 @@ export class MulticastOrigin {
     const sending = new Sending(this.#host, nodes, {
       dropped: (name) => this.#drop(name),
       served: (name) => this.#dropped.set(name, { until: this.#host.now() + SERVED_MS, times: this.#dropped.get(name)?.times ?? 0 }),
-      reached: () => this.#tells.call(),
+      reached: () => this.#tells.poke(),
       over: () => {
         if (this.#running.get(way) === sending) this.#running.delete(way)
         if (sending.isLossy) this.#lossy.add(way)
         else this.#lossy.delete(way)
-        this.#tells.call()
+        this.#tells.poke()
         this.changed()
       },
     })
@@ -202,40 +205,6 @@ export class MulticastOrigin {
     this.#dropped.set(name, { until: this.#host.now() + pauseMs, times })
     // Without anything else happening it is looked at again then.
     this.#host.after(pauseMs + 1, () => this.changed())
-  }
-}
-
-/** Does something at once, and then no more often than each `LOOK_MS`: for causes that come by the thousand, of which the last one counts. */
-class Throttle {
-  readonly #host: Pick<OriginHost, 'now' | 'after'>
-  readonly #what: () => void
-  #doneAt = -Infinity
-  #take: (() => void) | undefined
-
-  constructor(host: Pick<OriginHost, 'now' | 'after'>, what: () => void) {
-    this.#host = host
-    this.#what = what
-  }
-
-  call(): void {
-    if (this.#take !== undefined) return
-    const wait = this.#doneAt + LOOK_MS - this.#host.now()
-    if (wait <= 0) return this.#do()
-    this.#take = this.#host.after(wait, () => {
-      this.#take = undefined
-      this.#do()
-    })
-  }
-
-  /** What waits is not done any more. */
-  end(): void {
-    this.#take?.()
-    this.#take = undefined
-  }
-
-  #do(): void {
-    this.#doneAt = this.#host.now()
-    this.#what()
   }
 }
 

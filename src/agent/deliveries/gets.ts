@@ -21,7 +21,7 @@ import { newId } from './ids.ts'
 import type { Publications } from './publications.ts'
 import { loggable, parseGetSource } from './source-name.ts'
 import type { SourceName } from './source-name.ts'
-import { Throttle } from './throttle.ts'
+import { Throttle } from '../throttle.ts'
 
 /** An order to bring a content here. */
 export interface GetOrder {

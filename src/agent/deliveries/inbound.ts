@@ -19,7 +19,7 @@ import type { Receipt } from './delivery-info.ts'
 import { checkTakesFile, resolveDestination } from './destination.ts'
 import { askParams, cancelParams, nothing, offerParams } from './messages.ts'
 import type { OfferParams, StandingResult } from './messages.ts'
-import { Throttle } from './throttle.ts'
+import { Throttle } from '../throttle.ts'
 import type { TransferHold, Transfers } from './transfers.ts'
 
 interface Parts {

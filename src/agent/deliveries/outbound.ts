@@ -24,7 +24,7 @@ import type { Selector } from './selector.ts'
 import type { SourceName } from './source-name.ts'
 import type { Supplies, Supply } from './supply.ts'
 import { SupplyLine } from './supply-line.ts'
-import { Throttle } from './throttle.ts'
+import { Throttle } from '../throttle.ts'
 
 export interface OutboundParts {
   readonly dataPlane: DataPlane
