@@ -8,8 +8,9 @@ import {
   DONT_WAIT,
   MESSAGE,
   UDP,
-  VECTOR_BYTES,
-  type NativeMemory,
+  messageArea,
+  setPiece,
+  type MessageArea,
   type SocketHandle,
   type SystemCalls,
 } from './system-calls.ts'
@@ -27,9 +28,7 @@ export class BundleReader {
   readonly #calls: SystemCalls
   readonly #handle: SocketHandle
   readonly #onDatagram: (bytes: Buffer) => void
-  readonly #memory: NativeMemory
-  readonly #controlsAt: number
-  readonly #dataAt: number
+  readonly #area: MessageArea
   #isClosed = false
 
   /** The bytes that `onDatagram` gets are used again when it returns. */
@@ -37,21 +36,8 @@ export class BundleReader {
     this.#calls = calls
     this.#handle = handle
     this.#onDatagram = onDatagram
-    const vectorsAt = MESSAGES * MESSAGE.bytes
-    this.#controlsAt = vectorsAt + MESSAGES * VECTOR_BYTES
-    this.#dataAt = this.#controlsAt + MESSAGES * CONTROL_BYTES
-    this.#memory = calls.memory(this.#dataAt + MESSAGES * SLOT_BYTES)
-    const { view, address } = this.#memory
-    const setWord = (at: number, value: number): void => view.setBigUint64(at, BigInt(value), true)
-    for (let index = 0; index < MESSAGES; index++) {
-      const message = index * MESSAGE.bytes
-      const vector = vectorsAt + index * VECTOR_BYTES
-      setWord(message + MESSAGE.vector, address + vector)
-      setWord(message + MESSAGE.vectorCount, 1)
-      setWord(message + MESSAGE.control, address + this.#controlsAt + index * CONTROL_BYTES)
-      setWord(vector, address + this.#dataAt + index * SLOT_BYTES)
-      setWord(vector + 8, SLOT_BYTES)
-    }
+    this.#area = messageArea(calls, MESSAGES, CONTROL_BYTES, MESSAGES * SLOT_BYTES)
+    for (let index = 0; index < MESSAGES; index++) setPiece(this.#area, index, this.#area.dataAt + index * SLOT_BYTES, SLOT_BYTES)
   }
 
   /** From here on the event loop reads nothing: it could not tell apart what the kernel has put together. */
@@ -76,7 +62,7 @@ export class BundleReader {
 
   /** Reads what waits; how many datagrams there were. */
   read(): number {
-    const { view, bytes, address } = this.#memory
+    const { view, bytes, address, dataAt } = this.#area
     let count = 0
     for (let call = 0; call < MOST_CALLS && !this.#isClosed; call++) {
       // What the call before wrote there.
@@ -88,7 +74,7 @@ export class BundleReader {
         continue
       }
       for (let index = 0; index < messages; index++) {
-        const from = this.#dataAt + index * SLOT_BYTES
+        const from = dataAt + index * SLOT_BYTES
         const end = from + view.getUint32(index * MESSAGE.bytes + MESSAGE.length, true)
         const size = this.#datagramBytes(index) ?? end - from
         for (let at = from; at < end; at += size, count++) this.#onDatagram(bytes.subarray(at, Math.min(at + size, end)))
@@ -100,8 +86,8 @@ export class BundleReader {
 
   /** Of a message that was put together: the size of its datagrams but the last. */
   #datagramBytes(index: number): number | undefined {
-    const { view } = this.#memory
-    let at = this.#controlsAt + index * CONTROL_BYTES
+    const { view, controlsAt } = this.#area
+    let at = controlsAt + index * CONTROL_BYTES
     const end = at + view.getUint32(index * MESSAGE.bytes + MESSAGE.controlBytes, true)
     while (at + CONTROL_HEADER_BYTES < end) {
       const length = view.getUint32(at, true)

@@ -9,8 +9,10 @@ import {
   DONT_WAIT,
   MESSAGE,
   UDP,
-  VECTOR_BYTES,
-  type NativeMemory,
+  messageArea,
+  setPiece,
+  setWord,
+  type MessageArea,
   type SocketHandle,
   type SystemCalls,
 } from './system-calls.ts'
@@ -44,8 +46,7 @@ export interface BundleSenderOptions {
 
 export class BundleSender {
   readonly #options: BundleSenderOptions
-  readonly #memory: NativeMemory
-  readonly #dataAt: number
+  readonly #area: MessageArea
   readonly #lengths: Uint16Array = new Uint16Array(SLOTS)
   /** The slot with which each message of a call begins. */
   readonly #starts: Uint16Array = new Uint16Array(SLOTS)
@@ -58,17 +59,10 @@ export class BundleSender {
     this.#options = options
     const { calls, datagramBytes } = options
     this.#mostInBundle = Math.max(1, Math.min(MOST_IN_BUNDLE, Math.floor(MOST_BUNDLE_BYTES / datagramBytes)))
-    const vectorsAt = SLOTS * MESSAGE.bytes
-    const controlsAt = vectorsAt + SLOTS * VECTOR_BYTES
-    this.#dataAt = controlsAt + SLOTS * CONTROL_BYTES
-    this.#memory = calls.memory(this.#dataAt + SLOTS * datagramBytes)
-    const { view, address } = this.#memory
+    this.#area = messageArea(calls, SLOTS, CONTROL_BYTES, SLOTS * datagramBytes)
+    const { view, controlsAt } = this.#area
     for (let slot = 0; slot < SLOTS; slot++) {
-      const message = slot * MESSAGE.bytes
       const control = controlsAt + slot * CONTROL_BYTES
-      setWord(view, message + MESSAGE.vector, address + vectorsAt + slot * VECTOR_BYTES)
-      setWord(view, message + MESSAGE.vectorCount, 1)
-      setWord(view, message + MESSAGE.control, address + control)
       setWord(view, control, CONTROL_HEADER_BYTES + 2)
       view.setInt32(control + 8, UDP.level, true)
       view.setInt32(control + 12, UDP.segment, true)
@@ -83,7 +77,7 @@ export class BundleSender {
 
   /** Adds a copy. There must be room. */
   add(datagram: Uint8Array): void {
-    this.#memory.bytes.set(datagram, this.#dataAt + this.#end * this.#options.datagramBytes)
+    this.#area.bytes.set(datagram, this.#area.dataAt + this.#end * this.#options.datagramBytes)
     this.#lengths[this.#end++] = datagram.length
   }
 
@@ -92,7 +86,7 @@ export class BundleSender {
     while (this.#head < this.#end) {
       const { calls, handle } = this.#options
       const messages = this.#layOut()
-      const sent = calls.sendmmsg(handle.fd, this.#memory.address, messages, DONT_WAIT)
+      const sent = calls.sendmmsg(handle.fd, this.#area.address, messages, DONT_WAIT)
       if (sent < 0) {
         const errno = calls.errno()
         if (errno === EAGAIN) return false
@@ -106,16 +100,15 @@ export class BundleSender {
 
   /** Describes the datagrams to be sent as messages; how many. */
   #layOut(): number {
-    const { view, address } = this.#memory
+    const { view, dataAt } = this.#area
     const { datagramBytes } = this.#options
     let messages = 0
     for (let slot = this.#head; slot < this.#end; messages++) {
       const isWhole = this.#lengths[slot] === datagramBytes
       let next = slot + 1
       while (isWhole && next < this.#end && next - slot < this.#mostInBundle && this.#lengths[next] === datagramBytes) next++
-      const vector = SLOTS * MESSAGE.bytes + messages * VECTOR_BYTES
-      setWord(view, vector, address + this.#dataAt + slot * datagramBytes)
-      setWord(view, vector + 8, isWhole ? (next - slot) * datagramBytes : this.#lengths[slot]!)
+      const bytes = isWhole ? (next - slot) * datagramBytes : this.#lengths[slot]!
+      setPiece(this.#area, messages, dataAt + slot * datagramBytes, bytes)
       setWord(view, messages * MESSAGE.bytes + MESSAGE.controlBytes, next - slot > 1 ? CONTROL_BYTES : 0)
       this.#starts[messages] = slot
       slot = next
@@ -135,9 +128,4 @@ export class BundleSender {
     this.#options.onError(Object.assign(new Error(`sendmmsg ${code}`), { errno: -errno, code, syscall: 'sendmmsg' }), end - this.#head)
     this.#head = end
   }
-}
-
-function setWord(view: DataView, at: number, value: number): void {
-  view.setUint32(at, value % 2 ** 32, true)
-  view.setUint32(at + 4, Math.floor(value / 2 ** 32), true)
 }

@@ -43,8 +43,44 @@ export const CONTROL_HEADER_BYTES = 16
 /** UDP_SEGMENT and UDP_GRO, udp(7): one message is many datagrams of one size. */
 export const UDP = { level: 17, segment: 103, gather: 104 } as const
 
+/** Messages laid out in memory, each of one piece and with room for control data, and room for what they are of. */
+export interface MessageArea extends NativeMemory {
+  /** Where the pieces are described, `VECTOR_BYTES` each: an address and a length. */
+  readonly vectorsAt: number
+  readonly controlsAt: number
+  readonly dataAt: number
+}
+
+/** Lays out so many messages. Where their pieces are, and how much control data there is, remains to be said. */
+export function messageArea(calls: SystemCalls, count: number, controlBytes: number, dataBytes: number): MessageArea {
+  const vectorsAt = count * MESSAGE.bytes
+  const controlsAt = vectorsAt + count * VECTOR_BYTES
+  const dataAt = controlsAt + count * controlBytes
+  const memory = calls.memory(dataAt + dataBytes)
+  const { view, address } = memory
+  for (let index = 0; index < count; index++) {
+    const message = index * MESSAGE.bytes
+    setWord(view, message + MESSAGE.vector, address + vectorsAt + index * VECTOR_BYTES)
+    setWord(view, message + MESSAGE.vectorCount, 1)
+    setWord(view, message + MESSAGE.control, address + controlsAt + index * controlBytes)
+  }
+  return { ...memory, vectorsAt, controlsAt, dataAt }
+}
+
+/** Says where a message's piece is, and how long. */
+export function setPiece({ view, address, vectorsAt }: MessageArea, index: number, at: number, bytes: number): void {
+  setWord(view, vectorsAt + index * VECTOR_BYTES, address + at)
+  setWord(view, vectorsAt + index * VECTOR_BYTES + 8, bytes)
+}
+
+/** An address or a size: 64 bits, without the allocation of a bigint, as it is done for each message that is sent. */
+export function setWord(view: DataView, at: number, value: number): void {
+  view.setUint32(at, value % 2 ** 32, true)
+  view.setUint32(at + 4, Math.floor(value / 2 ** 32), true)
+}
+
 /** Set to anything, a program does without: for tests of Node's own way. */
-export const PLAIN_VARIABLE = 'POLYCAST_PLAIN_UDP'
+const PLAIN_VARIABLE = 'POLYCAST_PLAIN_UDP'
 
 let loaded: { readonly calls: SystemCalls | undefined } | undefined
 
@@ -60,13 +96,15 @@ function isSupported(): boolean {
 }
 
 function load(): SystemCalls | undefined {
-  let koffi: typeof Koffi
   try {
-    koffi = createRequire(import.meta.url)('koffi') as typeof Koffi
+    return callsOf(createRequire(import.meta.url)('koffi') as typeof Koffi)
   } catch {
-    // Not installed, or not for this system: it is optional.
+    // Not installed, or not for this system, or the system's library lacks a call: it is optional.
     return undefined
   }
+}
+
+function callsOf(koffi: typeof Koffi): SystemCalls {
   const program = koffi.load(null)
   const address = 'uintptr_t'
   const setsockopt = program.func('setsockopt', 'int', ['int', 'int', 'int', address, 'uint'])
