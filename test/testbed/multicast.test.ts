@@ -79,7 +79,8 @@ test('files by multicast, with blocked ports, losses and nodes that end', async 
       [10, 1.8],
     ] as const) {
       lan.testbed('loss', 'all', String(percent))
-      const { copies } = await send(`loss-${percent}.bin`, sampleBytes(`loss ${percent}`, 8 * MIB))
+      // Long enough that an invitation which TCP has to send again costs a small part: who joins late is sent what it has missed.
+      const { copies } = await send(`loss-${percent}.bin`, sampleBytes(`loss ${percent}`, 32 * MIB))
       assert.ok(copies < most, `${copies} copies at ${percent} %`)
     }
     lan.testbed('loss', 'all', '0')
@@ -150,7 +151,7 @@ test('files by multicast, with blocked ports, losses and nodes that end', async 
       await begun(h2, 8 * MIB)
       await h2.end('SIGKILL')
       await h2.start()
-      had = (await h2.contents()).filter(({ totalBytes }) => totalBytes === bytes.length).reduce((sum, { haveBytes }) => sum + haveBytes, 0)
+      had = (await h2.contents()).filter(({ state }) => state === 'partial').reduce((sum, { haveBytes }) => sum + haveBytes, 0)
     })
     t.diagnostic(`it had ${had} bytes`)
     assert.ok(receipts.get('h2')!.receivedBytes < bytes.length - 4 * MIB, `${receipts.get('h2')!.receivedBytes} bytes received again`)
