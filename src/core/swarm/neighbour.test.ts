@@ -29,12 +29,28 @@ test('what waits for a slow neighbour is bounded, and what is let go is found ag
   const have = new Bitfield(ALL)
   for (let chunk = 0; chunk < ALL; chunk++) {
     have.set(chunk)
-    neighbour.pushFresh(chunk, 1, chunk)
+    neighbour.pushFresh(chunk, 1, false, chunk)
     assert.ok(neighbour.freshCount() <= 256)
   }
   const sent = drain(neighbour, have, 1).map(({ firstChunk }) => firstChunk)
   assert.deepEqual(
     sent.toSorted((a, b) => a - b),
+    Array.from({ length: ALL }, (_, chunk) => chunk),
+  )
+})
+
+test('what comes faster than it can be sent is sent in its order', () => {
+  const neighbour = subscribed()
+  const have = new Bitfield(ALL)
+  const sent: number[] = []
+  for (let chunk = 0; chunk < ALL; chunk++) {
+    have.set(chunk)
+    neighbour.pushFresh(chunk, 1, true, chunk)
+    if (chunk % 3 === 0) sent.push(takeNext(neighbour, have, ALL, 1, Infinity)!.firstChunk)
+  }
+  for (const { firstChunk } of drain(neighbour, have, 1)) sent.push(firstChunk)
+  assert.deepEqual(
+    sent,
     Array.from({ length: ALL }, (_, chunk) => chunk),
   )
 })

@@ -15,7 +15,7 @@ export interface Subscription {
 const START_WINDOW_BYTES = 256 * 1024
 const MIN_WINDOW_BYTES = 64 * 1024
 const MAX_WINDOW_BYTES = 16 * 1024 * 1024
-/** Fresh ranges that wait for one neighbour; beyond it they are left to the scan. */
+/** Fresh ranges that wait for one neighbour; beyond it some are left to the scan. */
 const MAX_FRESH = 256
 
 export class Neighbour {
@@ -39,6 +39,8 @@ export class Neighbour {
   hasManifestSeal = false
   /** Our next chunk that the scan for its subscription looks at. */
   cursor = 0
+  /** Until the scan is here, what comes in order is left to it as well. */
+  #leftTo = 0
   /** Chunk ranges that came here since it subscribed, `[first, count, …]`, oldest first from `freshHead` on. */
   fresh: number[] = []
   freshHead = 0
@@ -104,6 +106,7 @@ export class Neighbour {
   subscribe(subscription: Subscription, now: number): void {
     this.subscription = subscription
     this.cursor = 0
+    this.#leftTo = 0
     this.#dropFresh(now)
   }
 
@@ -111,15 +114,24 @@ export class Neighbour {
     return this.freshHead < this.fresh.length
   }
 
-  /** Appends a range to send, of one run. */
-  pushFresh(first: number, count: number, now: number): void {
-    if (!this.hasFresh()) this.#dropFresh(now)
-    else if (this.freshCount() >= MAX_FRESH) {
-      this.cursor = 0
-      this.#dropFresh(now)
-    }
-    this.fresh.push(first, count)
+  /**
+   * Appends a range to send, of one run. Where too many wait, those that have waited are left to the scan, for what is new keeps the trees
+   * below a slow neighbour flowing. In order it is the other way round: what is new is left to the scan, and what follows too until that has
+   * caught up. So for an origin, which reads faster than it sends: it would send the end of its content before the middle, and be asked for that.
+   */
+  pushFresh(first: number, count: number, isInOrder: boolean, now: number): void {
     this.freshPushed++
+    const isFull = this.freshCount() >= MAX_FRESH
+    if (isInOrder && (isFull || this.cursor < this.#leftTo)) return this.leaveToScan(first, count)
+    if (isFull) this.cursor = 0
+    if (isFull || !this.hasFresh()) this.#dropFresh(now)
+    this.fresh.push(first, count)
+  }
+
+  /** A range to send that the scan is to find, in order. */
+  leaveToScan(first: number, count: number): void {
+    this.cursor = Math.min(this.cursor, first)
+    this.#leftTo = Math.max(this.#leftTo, first + count)
   }
 
   #dropFresh(now: number): void {

@@ -412,7 +412,7 @@ export class SwarmPeer {
     this.#announcements.gained(firstChunk, count, now)
     for (const child of this.#children) {
       if (child === from || child.subscription === undefined) continue
-      pushFresh(child, child.subscription, firstChunk, count, now)
+      pushFresh(child, child.subscription, firstChunk, count, this.options.isOrigin, now)
       if (!child.isOffered) this.#state.offer(child)
       else if (child.hasFresh()) this.#announcements.checkChild(child, now)
     }
