@@ -32,6 +32,7 @@ const ZONES = 4
 /** Of those about failures, and what they exchange. */
 const FEW = 60
 const SMALL_BYTES = 64 * MIB
+const FAST_BYTES = 256 * MIB
 const SMALL_MS = (SMALL_BYTES / RATE) * 1000
 
 function even(share = 1): HostOptions {
@@ -153,6 +154,15 @@ export const SCENARIOS: readonly Scenario[] = [
     downBytesPerSec: RATE,
   })),
   failing('growing', 'the source brings half of the rate, and receivers follow it', { options: { sourceBytesPerSec: RATE / 2 } }),
+  failing('fast-source', 'the source brings four times the rate, and half of the peers are cut off for a moment', {
+    boundMs: (FAST_BYTES / RATE) * 1000,
+    originAtMost: 1.05,
+    options: { contentBytes: FAST_BYTES, chunkBytes: 64 * KIB, sourceBytesPerSec: 4 * RATE },
+    befall: (world) => {
+      const cutOff = world.hosts.map(({ index }) => index).filter((index) => index % 2 === 1)
+      world.network.at(1000, () => world.partition(cutOff, 400))
+    },
+  }),
   failing('liars', 'every tenth peer announces everything and sends nothing', {
     options: { behaviour: (peer) => (isBad(peer) ? 'liar' : 'honest') },
     within: 4,
