@@ -9,7 +9,7 @@ const ALL = 1000
 
 function subscribed(): Neighbour {
   const neighbour = new Neighbour('c', 'c:1', ALL)
-  neighbour.subscribe({ runChunks: 1, stripes: 1, mask: 1 }, 0)
+  neighbour.subscribe({ runChunks: 1, stripes: 1, mask: 1 }, 0, 0)
   neighbour.clearTo = ALL
   return neighbour
 }
@@ -46,6 +46,23 @@ test('what comes faster than it can be sent is sent in its order', () => {
   for (let chunk = 0; chunk < ALL; chunk++) {
     have.set(chunk)
     neighbour.pushFresh(chunk, 1, true, chunk)
+    if (chunk % 3 === 0) sent.push(takeNext(neighbour, have, ALL, 1, Infinity)!.firstChunk)
+  }
+  for (const { firstChunk } of drain(neighbour, have, 1)) sent.push(firstChunk)
+  assert.deepEqual(
+    sent,
+    Array.from({ length: ALL }, (_, chunk) => chunk),
+  )
+})
+
+test('what was there before a neighbour subscribed is sent before what comes after, in order', () => {
+  const neighbour = subscribed()
+  const have = new Bitfield(ALL)
+  const sent: number[] = []
+  for (let chunk = 0; chunk < ALL; chunk++) {
+    have.set(chunk)
+    neighbour.pushFresh(chunk, 1, true, chunk)
+    if (chunk === 40) neighbour.subscribe({ runChunks: 1, stripes: 1, mask: 1 }, chunk + 1, chunk)
     if (chunk % 3 === 0) sent.push(takeNext(neighbour, have, ALL, 1, Infinity)!.firstChunk)
   }
   for (const { firstChunk } of drain(neighbour, have, 1)) sent.push(firstChunk)

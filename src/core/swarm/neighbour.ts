@@ -102,11 +102,11 @@ export class Neighbour {
     if (chunks > this.served.length) this.served.grow(chunks)
   }
 
-  /** Begins anew with what is sent unasked. */
-  subscribe(subscription: Subscription, now: number): void {
+  /** Begins anew with what is sent unasked; what comes in order goes to the scan until that has passed chunk `leftTo`. */
+  subscribe(subscription: Subscription, leftTo: number, now: number): void {
     this.subscription = subscription
     this.cursor = 0
-    this.#leftTo = 0
+    this.#leftTo = leftTo
     this.#dropFresh(now)
   }
 

@@ -344,9 +344,10 @@ export class SwarmPeer {
   }
 
   #theirSubscription(neighbour: Neighbour, wanted: Subscription, manifestFrom: number, now: number): void {
-    neighbour.subscribe({ runChunks: wanted.runChunks, stripes: wanted.stripes, mask: wanted.mask }, now)
+    const { runChunks, stripes, mask } = wanted
+    neighbour.subscribe({ runChunks, stripes, mask }, this.options.isOrigin ? this.#state.content.knownChunks : 0, now)
     this.#children = this.#children.filter((child) => child !== neighbour)
-    if (wanted.mask !== 0) {
+    if (mask !== 0) {
       this.#children.push(neighbour)
       this.#handOut?.withholdFrom(neighbour)
     }
