@@ -1,5 +1,4 @@
 /** Discovery as a node of gossip has it: who is a member, and which key there is, come from gossip. */
-import { sameEndpoint } from '../../../core/gossip/endpoint.ts'
 import type { Keyring } from '../../../core/gossip/keyring.ts'
 import type { SerfMachine } from '../../../core/gossip/serf/serf.ts'
 import type { Discovered } from '../../../core/multicast/discovery/membership-proof.ts'
@@ -7,7 +6,7 @@ import { Discovery, type DiscoveryOptions, type DiscoverySettings } from './disc
 import { discoveryKey } from './discovery-key.ts'
 
 export interface GossipOfNode extends Pick<DiscoveryOptions, 'clock' | 'join' | 'log' | 'gossipPort'> {
-  readonly serf: Pick<SerfMachine, 'member' | 'members' | 'stats'>
+  readonly serf: Pick<SerfMachine, 'isAlive' | 'stats'>
   readonly keyring: Keyring | undefined
 }
 
@@ -19,9 +18,7 @@ export function startDiscovery(
 ): Discovery | undefined {
   const { name, bind, discovery: settings } = node
   if (settings === undefined) return undefined
-  const isMember = ({ node, endpoints }: Discovered): boolean =>
-    serf.member(node)?.status === 'alive' ||
-    endpoints.some((endpoint) => serf.members().some((member) => member.status === 'alive' && sameEndpoint(member, endpoint)))
+  const isMember = ({ node, endpoints }: Discovered): boolean => serf.isAlive(node, endpoints)
   const discovery = new Discovery({
     ...rest,
     settings,

@@ -50,6 +50,18 @@ test('who joins is told to all with its tags, and new tags too', () => {
   assert.equal(new Set(updates.map(({ node }) => node)).size, 6)
 })
 
+test('who is alive is told by its name, or by where it is', () => {
+  const cluster = serfClusterOf(4, 'alive')
+  const machine = cluster.machine('n1')
+  const { address, port } = machine.member('n3')!
+  assert.equal(machine.isAlive('n3', []), true)
+  assert.equal(machine.isAlive('another name', [otherEndpoint(3), { address, port }]), true)
+  assert.equal(machine.isAlive('another name', [otherEndpoint(3)]), false)
+  cluster.crash('n3')
+  assert.ok(cluster.runUntil(() => machine.member('n3')?.status === 'failed', 30_000))
+  assert.equal(machine.isAlive('n3', [{ address, port }]), false)
+})
+
 test('who leaves has left for all, by its intent and its word, and was never failed', () => {
   const cluster = serfClusterOf(8, 'leave')
   cluster.input('n3', { type: 'leave' })

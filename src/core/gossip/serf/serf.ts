@@ -9,7 +9,7 @@
 import { assert } from '../../lib/assert.ts'
 import { concatBytes, copyBytes, utf8Decode, utf8Encode } from '../../lib/bytes.ts'
 import { isWireError } from '../../wire/wire-error.ts'
-import { endpointKey } from '../endpoint.ts'
+import { endpointKey, sameEndpoint } from '../endpoint.ts'
 import { MAX_META_BYTES, MAX_NAME_BYTES } from '../memberlist-codec.ts'
 import type { Endpoint } from '../messages.ts'
 import { decodeCoordinate, decodeSerfMessage, encodeCoordinate, encodeTags, SERF_TYPES } from '../serf-codec.ts'
@@ -113,6 +113,17 @@ export class SerfMachine {
   /** All members, those that are gone since not long with them. */
   members(): SerfMember[] {
     return [...this.#state.members.values()].map(memberOf)
+  }
+
+  /** Whether a member is alive: the one of this name, or whoever is at one of these endpoints. */
+  isAlive(name: string, endpoints: readonly Endpoint[]): boolean {
+    const { members } = this.#state
+    if (members.get(name)?.status === 'alive') return true
+    if (endpoints.length === 0) return false
+    for (const member of members.values()) {
+      if (member.status === 'alive' && endpoints.some((endpoint) => sameEndpoint(member, endpoint))) return true
+    }
+    return false
   }
 
   member(name: string): SerfMember | undefined {
