@@ -15,7 +15,7 @@
 const SLOW_CALL_MS = 8
 const CAUTION_MS = 5000
 const TURN_BUDGET_MS = 2
-/** So many calls as quick as that, more than slower ones, earn trust. */
+/** So many calls as quick as that, more than slower ones, earn trust; it is lost by as many slow ones, however long it was kept. */
 const TRUSTED_CALLS = 8
 const TRUSTED_CALL_MS = 1
 
@@ -51,7 +51,8 @@ export class Pace {
 
   /** An asynchronous call took so long, from its order to its result. */
   note(tookMs: number): void {
-    this.#quickCalls = Math.max(0, this.#quickCalls + (tookMs <= TRUSTED_CALL_MS ? 1 : -1))
+    const change = tookMs <= TRUSTED_CALL_MS ? 1 : -1
+    this.#quickCalls = Math.min(2 * TRUSTED_CALLS, Math.max(0, this.#quickCalls + change))
   }
 
   /** Makes a call that blocks, and remembers how long it took. */
