@@ -11,22 +11,19 @@ import { randomBytes } from 'node:crypto'
 import { Pace } from './pace.ts'
 
 const pace = new Pace()
-const syncPace = new Pace({ isTrusted: false })
 
 /** The most buffers that one vectored write takes (IOV_MAX of Linux). */
 export const MAX_WRITE_BUFFERS = 1024
 
 /** Opens a file; rejects with Node's errno error. */
-export async function openFile(path: string, flags: string | number, mode = 0o600): Promise<number> {
-  if (pace.isQuick()) return pace.call(() => fs.openSync(path, flags, mode))
+export function openFile(path: string, flags: string | number, mode?: number): Promise<number> {
   return new Promise((resolve, reject) => {
-    fs.open(path, flags, mode, (error, fd) => (error === null ? resolve(fd) : reject(error)))
+    fs.open(path, flags, mode ?? 0o600, (error, fd) => (error === null ? resolve(fd) : reject(error)))
   })
 }
 
 /** Closes a file descriptor. */
-export async function closeFile(fd: number): Promise<void> {
-  if (pace.isQuick()) return pace.call(() => fs.closeSync(fd))
+export function closeFile(fd: number): Promise<void> {
   return new Promise((resolve, reject) => {
     fs.close(fd, (error) => (error ? reject(error) : resolve()))
   })
@@ -37,14 +34,6 @@ export function syncFile(fd: number): Promise<void> {
   return new Promise((resolve, reject) => {
     fs.fsync(fd, (error) => (error === null ? resolve() : reject(error)))
   })
-}
-
-/** The same for one of many small files: at once where that has turned out to cost nothing, as it does where no disk is waited for. */
-export async function syncSmallFile(fd: number): Promise<void> {
-  if (syncPace.isQuick()) return syncPace.call(() => fs.fsyncSync(fd))
-  const begun = performance.now()
-  await syncFile(fd)
-  syncPace.note(performance.now() - begun)
 }
 
 /** Fills `buffer` from `position` on; resolves with the bytes read, fewer only at the end of the file. */

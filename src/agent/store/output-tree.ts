@@ -12,12 +12,11 @@ import { join } from 'node:path'
 import { decodeTree, treeFileBytes, type TreeEntry } from '../../core/content/tree.ts'
 import { isWireError } from '../../core/wire/wire-error.ts'
 import { fail } from '../errors.ts'
-import { closeFile, errnoName, openFile, syncDirectory, syncFile, syncSmallFile, writeFully } from './files.ts'
+import { closeFile, errnoName, openFile, syncDirectory, syncFile, writeFully } from './files.ts'
 import type { OutputSource } from './output.ts'
 
 const PIECE_BYTES = 4 * 1024 * 1024
 const PARALLEL_FILES = 16
-const SMALL_FILE_BYTES = 1024 * 1024
 
 /** One file of a tree and where its bytes begin in the content. */
 interface PlacedFile {
@@ -135,7 +134,7 @@ async function writeFile(
       await writeFully(fd, [await read(at, Math.min(PIECE_BYTES, entry.bytes - at))], at)
     }
     fs.fchmodSync(fd, entry.mode)
-    await (entry.bytes <= SMALL_FILE_BYTES ? syncSmallFile(fd) : syncFile(fd))
+    await syncFile(fd)
   } finally {
     await closeFile(fd)
   }

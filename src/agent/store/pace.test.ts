@@ -6,10 +6,13 @@ import { Pace } from './pace.ts'
 import { temporaryDirectory } from './store-fixture.ts'
 
 /** A pace whose clock and turns the test moves. */
-function makePace(isTrusted = true): { pace: Pace; clock: { now: number }; turn: () => void } {
+function makePace(): { pace: Pace; clock: { now: number }; turn: () => void } {
   const clock = { now: 0 }
   let waiting: (() => void)[] = []
-  const pace = new Pace({ isTrusted, now: () => clock.now, atNextTurn: (work) => void waiting.push(work) })
+  const pace = new Pace(
+    () => clock.now,
+    (work) => waiting.push(work),
+  )
   const turn = (): void => {
     for (const work of waiting) work()
     waiting = []
@@ -55,18 +58,6 @@ test('what blocks in one turn of the event loop is bounded', () => {
   assert.equal(pace.isQuick(), false)
   turn()
   assert.equal(pace.isQuick(), true)
-})
-
-test('calls that are not trusted block once most were quick', () => {
-  const { pace } = makePace(false)
-  for (let i = 0; i < 100; i++) pace.note(3)
-  assert.equal(pace.isQuick(), false)
-  for (let i = 0; i < 10; i++) for (const tookMs of [0.1, 5]) pace.note(tookMs)
-  assert.equal(pace.isQuick(), false)
-  for (let i = 0; i < 100; i++) for (const tookMs of [0.1, 0.2, 5]) pace.note(tookMs)
-  assert.equal(pace.isQuick(), true)
-  for (let i = 0; i < 10; i++) pace.note(3)
-  assert.equal(pace.isQuick(), false)
 })
 
 test('a loop that awaits nothing but reads and writes lets others have their turn', async (context) => {

@@ -8,51 +8,33 @@
  * A promise of a call that was made at once resolves before the event loop turns: a loop that awaits nothing else (publishing
  * a file, verifying one) would let no socket and no timer have its turn. So in each turn there is a budget of time for
  * such calls; one beyond it is asynchronous, and gives the turn away.
- *
- * What nearly always waits for the disk, as syncing does, is not trusted at first: only once asynchronous calls have taken no longer than
- * it takes to hand them over, most of them (a busy machine lets some wait for the CPU), are they made at once.
  */
 const SLOW_CALL_MS = 8
 const CAUTION_MS = 5000
 const TURN_BUDGET_MS = 2
-/** So many calls as quick as that, more than slower ones, earn trust; it is lost by as many slow ones, however long it was kept. */
-const TRUSTED_CALLS = 8
-const TRUSTED_CALL_MS = 1
-
-export interface PaceOptions {
-  /** Calls are made at once until one is slow; else not before many were quick. */
-  readonly isTrusted?: boolean
-  /** Milliseconds. */
-  readonly now?: () => number
-  /** Calls back once the event loop has turned. */
-  readonly atNextTurn?: (work: () => void) => void
-}
 
 /** Decides for all calls of one thread. */
 export class Pace {
   readonly #now: () => number
   readonly #atNextTurn: (work: () => void) => void
   #asyncUntil = 0
-  #quickCalls: number
   #spentMs = 0
   #isTurnKnown = false
 
-  constructor({ isTrusted = true, now = () => performance.now(), atNextTurn = (work) => void setImmediate(work) }: PaceOptions = {}) {
+  /** `now`: milliseconds; `atNextTurn` calls back once the event loop has turned. */
+  constructor(
+    now: () => number = () => performance.now(),
+    atNextTurn: (work: () => void) => void = (work) => {
+      setImmediate(work)
+    },
+  ) {
     this.#now = now
     this.#atNextTurn = atNextTurn
-    this.#quickCalls = isTrusted ? TRUSTED_CALLS : 0
   }
 
   /** Whether the next call may block. */
   isQuick(): boolean {
-    if (this.#quickCalls < TRUSTED_CALLS || this.#spentMs >= TURN_BUDGET_MS) return false
-    return this.#asyncUntil === 0 || this.#now() >= this.#asyncUntil
-  }
-
-  /** An asynchronous call took so long, from its order to its result. */
-  note(tookMs: number): void {
-    const change = tookMs <= TRUSTED_CALL_MS ? 1 : -1
-    this.#quickCalls = Math.min(2 * TRUSTED_CALLS, Math.max(0, this.#quickCalls + change))
+    return this.#spentMs < TURN_BUDGET_MS && (this.#asyncUntil === 0 || this.#now() >= this.#asyncUntil)
   }
 
   /** Makes a call that blocks, and remembers how long it took. */
