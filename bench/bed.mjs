@@ -126,7 +126,7 @@ async function settled(members) {
     if (list.filter((member) => member.status === 'alive').length > members) return
     await new Promise((resolve) => setTimeout(resolve, 200))
   }
-  throw new Error('not all members were seen')
+  throw new Error(`not all members were seen within ${READY_LIMIT_MS / 1000} s`)
 }
 
 /**

@@ -42,7 +42,7 @@ class Origin {
   child(id: string, mask: number, now = 0): Neighbour {
     const neighbour = new Neighbour(id, undefined, this.chunks)
     this.state.neighbours.set(id, neighbour)
-    neighbour.subscribe({ runChunks: RUN_CHUNKS, stripes: STRIPES, mask }, 0, now)
+    neighbour.subscribe({ runChunks: RUN_CHUNKS, stripes: STRIPES, mask }, undefined, now)
     neighbour.clearTo = this.chunks
     this.handOut.withholdFrom(neighbour)
     return neighbour

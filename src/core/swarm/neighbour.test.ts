@@ -6,10 +6,13 @@ import { Neighbour } from './neighbour.ts'
 import { noteAsked, takeNext, type ChunkRange } from './upload.ts'
 
 const ALL = 1000
+const IN_ORDER = Array.from({ length: ALL }, (_, chunk) => chunk)
+const ALL_OF_IT = { runChunks: 1, stripes: 1, mask: 1 }
 
-function subscribed(): Neighbour {
+/** `leftTo` as of `subscribe`. */
+function subscribed(leftTo?: number): Neighbour {
   const neighbour = new Neighbour('c', 'c:1', ALL)
-  neighbour.subscribe({ runChunks: 1, stripes: 1, mask: 1 }, 0, 0)
+  neighbour.subscribe(ALL_OF_IT, leftTo, 0)
   neighbour.clearTo = ALL
   return neighbour
 }
@@ -29,47 +32,40 @@ test('what waits for a slow neighbour is bounded, and what is let go is found ag
   const have = new Bitfield(ALL)
   for (let chunk = 0; chunk < ALL; chunk++) {
     have.set(chunk)
-    neighbour.pushFresh(chunk, 1, false, chunk)
+    neighbour.pushFresh(chunk, 1, chunk)
     assert.ok(neighbour.freshCount() <= 256)
   }
   const sent = drain(neighbour, have, 1).map(({ firstChunk }) => firstChunk)
   assert.deepEqual(
     sent.toSorted((a, b) => a - b),
-    Array.from({ length: ALL }, (_, chunk) => chunk),
+    IN_ORDER,
   )
 })
 
-test('what comes faster than it can be sent is sent in its order', () => {
-  const neighbour = subscribed()
+/** What is sent in all to a neighbour that takes one chunk while three come; after each has come, `then`. */
+function sentWhileComing(neighbour: Neighbour, then: (chunk: number) => void = () => undefined): number[] {
   const have = new Bitfield(ALL)
   const sent: number[] = []
   for (let chunk = 0; chunk < ALL; chunk++) {
     have.set(chunk)
-    neighbour.pushFresh(chunk, 1, true, chunk)
+    neighbour.pushFresh(chunk, 1, chunk)
+    then(chunk)
     if (chunk % 3 === 0) sent.push(takeNext(neighbour, have, ALL, 1, Infinity)!.firstChunk)
   }
   for (const { firstChunk } of drain(neighbour, have, 1)) sent.push(firstChunk)
-  assert.deepEqual(
-    sent,
-    Array.from({ length: ALL }, (_, chunk) => chunk),
-  )
+  return sent
+}
+
+test('what comes faster than it can be sent is sent in its order', () => {
+  assert.deepEqual(sentWhileComing(subscribed(0)), IN_ORDER)
 })
 
 test('what was there before a neighbour subscribed is sent before what comes after, in order', () => {
-  const neighbour = subscribed()
-  const have = new Bitfield(ALL)
-  const sent: number[] = []
-  for (let chunk = 0; chunk < ALL; chunk++) {
-    have.set(chunk)
-    neighbour.pushFresh(chunk, 1, true, chunk)
-    if (chunk === 40) neighbour.subscribe({ runChunks: 1, stripes: 1, mask: 1 }, chunk + 1, chunk)
-    if (chunk % 3 === 0) sent.push(takeNext(neighbour, have, ALL, 1, Infinity)!.firstChunk)
-  }
-  for (const { firstChunk } of drain(neighbour, have, 1)) sent.push(firstChunk)
-  assert.deepEqual(
-    sent,
-    Array.from({ length: ALL }, (_, chunk) => chunk),
-  )
+  const neighbour = subscribed(0)
+  const sent = sentWhileComing(neighbour, (chunk) => {
+    if (chunk === 40) neighbour.subscribe(ALL_OF_IT, chunk + 1, chunk)
+  })
+  assert.deepEqual(sent, IN_ORDER)
 })
 
 test('no range is longer than a run, nor past the end of one', () => {

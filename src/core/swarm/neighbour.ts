@@ -39,8 +39,8 @@ export class Neighbour {
   hasManifestSeal = false
   /** Our next chunk that the scan for its subscription looks at. */
   cursor = 0
-  /** Until the scan is here, what comes in order is left to it as well. */
-  #leftTo = 0
+  /** Sent in order: until the scan is here, what comes is left to it as well. Undefined: what is new is sent first. */
+  #leftTo: number | undefined
   /** Chunk ranges that came here since it subscribed, `[first, count, …]`, oldest first from `freshHead` on. */
   fresh: number[] = []
   freshHead = 0
@@ -102,8 +102,8 @@ export class Neighbour {
     if (chunks > this.served.length) this.served.grow(chunks)
   }
 
-  /** Begins anew with what is sent unasked; what comes in order goes to the scan until that has passed chunk `leftTo`. */
-  subscribe(subscription: Subscription, leftTo: number, now: number): void {
+  /** Begins anew with what is sent unasked: in order, with what comes left to the scan until that has passed chunk `leftTo`; or, without that, what is new first. */
+  subscribe(subscription: Subscription, leftTo: number | undefined, now: number): void {
     this.subscription = subscription
     this.cursor = 0
     this.#leftTo = leftTo
@@ -119,10 +119,10 @@ export class Neighbour {
    * below a slow neighbour flowing. In order it is the other way round: what is new is left to the scan, and what follows too until that has
    * caught up. So for an origin, which reads faster than it sends: it would send the end of its content before the middle, and be asked for that.
    */
-  pushFresh(first: number, count: number, isInOrder: boolean, now: number): void {
+  pushFresh(first: number, count: number, now: number): void {
     this.freshPushed++
     const isFull = this.freshCount() >= MAX_FRESH
-    if (isInOrder && (isFull || this.cursor < this.#leftTo)) return this.leaveToScan(first, count)
+    if (this.#leftTo !== undefined && (isFull || this.cursor < this.#leftTo)) return this.leaveToScan(first, count)
     if (isFull) this.cursor = 0
     if (isFull || !this.hasFresh()) this.#dropFresh(now)
     this.fresh.push(first, count)
@@ -131,7 +131,7 @@ export class Neighbour {
   /** A range to send that the scan is to find, in order. */
   leaveToScan(first: number, count: number): void {
     this.cursor = Math.min(this.cursor, first)
-    this.#leftTo = Math.max(this.#leftTo, first + count)
+    if (this.#leftTo !== undefined) this.#leftTo = Math.max(this.#leftTo, first + count)
   }
 
   #dropFresh(now: number): void {

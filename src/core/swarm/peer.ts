@@ -345,7 +345,7 @@ export class SwarmPeer {
 
   #theirSubscription(neighbour: Neighbour, wanted: Subscription, manifestFrom: number, now: number): void {
     const { runChunks, stripes, mask } = wanted
-    neighbour.subscribe({ runChunks, stripes, mask }, this.options.isOrigin ? this.#state.content.knownChunks : 0, now)
+    neighbour.subscribe({ runChunks, stripes, mask }, this.options.isOrigin ? this.#state.content.knownChunks : undefined, now)
     this.#children = this.#children.filter((child) => child !== neighbour)
     if (mask !== 0) {
       this.#children.push(neighbour)
@@ -413,7 +413,7 @@ export class SwarmPeer {
     this.#announcements.gained(firstChunk, count, now)
     for (const child of this.#children) {
       if (child === from || child.subscription === undefined) continue
-      pushFresh(child, child.subscription, firstChunk, count, this.options.isOrigin, now)
+      pushFresh(child, child.subscription, firstChunk, count, now)
       if (!child.isOffered) this.#state.offer(child)
       else if (child.hasFresh()) this.#announcements.checkChild(child, now)
     }

@@ -25,20 +25,13 @@ export function covers(subscription: Subscription, chunk: number): boolean {
 }
 
 /** Puts what came here into a child's queue, cut into runs; long ranges are left to the scan, which finds them in order. */
-export function pushFresh(
-  child: Neighbour,
-  subscription: Subscription,
-  first: number,
-  count: number,
-  isInOrder: boolean,
-  now: number,
-): void {
+export function pushFresh(child: Neighbour, subscription: Subscription, first: number, count: number, now: number): void {
   const size = subscription.runChunks
   const end = first + count
   if (count > 64 * size) return child.leaveToScan(first, count)
   for (let from = first; from < end;) {
     const to = Math.min(end, (Math.floor(from / size) + 1) * size)
-    if (covers(subscription, from)) child.pushFresh(from, to - from, isInOrder, now)
+    if (covers(subscription, from)) child.pushFresh(from, to - from, now)
     from = to
   }
 }
