@@ -8,6 +8,7 @@ import { isWireError, Manifest, type VerifySignature } from '../../core/content/
 import { equalBytes } from '../../core/lib/bytes.ts'
 import type { SwarmMessage } from '../../core/swarm/frames.ts'
 import { formatAddress } from '../addresses.ts'
+import { BusyInterval } from '../busy-interval.ts'
 import { asPolycastError, fail, fromErrno, serialiseError } from '../errors.ts'
 import { SessionThread } from '../multicast/session/client.ts'
 import { createSource } from '../sources/create-source.ts'
@@ -62,7 +63,10 @@ export class DataNode {
   readonly #downloadLimit: RateLimit
   #store: Store | undefined
   #swarmPort = 0
-  #progressTimer: NodeJS.Timeout | undefined
+  readonly #progress: BusyInterval = new BusyInterval(() => this.#tick(), {
+    everyMs: PROGRESS_MS,
+    isBusy: () => this.#transfers.size + this.#watches.size + this.#sessions.size > 0,
+  })
   #ended = { sentBytes: 0, receivedBytes: 0, duplicateBytes: 0, badBytes: 0, reusedBytes: 0 }
   #droppedPeers = 0
   #evictedContents = 0
@@ -109,8 +113,6 @@ export class DataNode {
       await this.#store.close()
       throw error
     }
-    this.#progressTimer = setInterval(() => this.#tick(), PROGRESS_MS)
-    this.#progressTimer.unref()
     return this.#swarmPort
   }
 
@@ -121,6 +123,7 @@ export class DataNode {
       cancelFetch: async (p) => this.#transfers.get(p.transferId)?.cancel(),
       watchSwarm: async (p) => {
         this.#watches.set(p.watchId, p.swarmId)
+        this.#progress.wake()
         this.#reportSwarm(p.watchId, p.swarmId)
       },
       unwatchSwarm: async (p) => void this.#watches.delete(p.watchId),
@@ -213,6 +216,7 @@ export class DataNode {
       cancel: () => abort.abort(fail('cancelled', { reason: 'it is not wanted any more' })),
     }
     this.#transfers.set(transferId, transfer)
+    this.#progress.wake()
     try {
       const session = await this.#join(ticket, abort.signal)
       transfer.session = session
@@ -293,6 +297,7 @@ export class DataNode {
     }
     const session = new Session({ host: this.#host(), swarmId, stored, isOrigin, trackers, multicastWaitMs })
     if (!session.isEnded) this.#sessions.set(swarmId, session)
+    this.#progress.wake()
     this.#pumpAll()
     return session
   }
@@ -563,7 +568,7 @@ export class DataNode {
   }
 
   async #close(): Promise<void> {
-    clearInterval(this.#progressTimer)
+    this.#progress.stop()
     clearTimeout(this.#limitTimer)
     for (const abort of this.#publications.values()) abort.abort()
     for (const session of [...this.#sessions.values()]) session.end('the agent is shutting down')

@@ -7,6 +7,7 @@
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { fail, fromErrno } from '../errors.ts'
 import { formatAddress, parseAddress } from '../addresses.ts'
+import { BusyInterval } from '../busy-interval.ts'
 import type { RateLimit } from './rate-limit.ts'
 import { Link, type Hello, type LinkOptions, type LinkOwner } from './link.ts'
 
@@ -33,7 +34,7 @@ export class Links {
   readonly #byAddress: Map<string, Link> = new Map()
   readonly #dialling: Map<string, Promise<Link>> = new Map()
   #server: Server | undefined
-  #timer: NodeJS.Timeout | undefined
+  readonly #silence: BusyInterval = new BusyInterval(() => this.#checkSilence(), { everyMs: 1000, isBusy: () => this.#all.size > 0 })
   /** Bytes of connections that are gone. */
   #endedSentBytes = 0
   #endedReceivedBytes = 0
@@ -46,8 +47,6 @@ export class Links {
   listen(host: string, port: number): Promise<number> {
     const server = createServer({ noDelay: true }, (socket) => this.#accept(socket))
     this.#server = server
-    this.#timer = setInterval(() => this.#checkSilence(), 1000)
-    this.#timer.unref()
     return new Promise((resolve, reject) => {
       server.once('error', (error) => reject(fromErrno(error, { doing: 'listen', address: formatAddress(host, port), purpose: 'swarm' })))
       server.listen({ host, port, backlog: 1024 }, () => resolve((server.address() as AddressInfo).port))
@@ -84,7 +83,7 @@ export class Links {
   }
 
   close(): void {
-    clearInterval(this.#timer)
+    this.#silence.stop()
     this.#server?.close()
     for (const link of this.#all) link.close('the agent is shutting down')
   }
@@ -175,6 +174,7 @@ export class Links {
     const options: LinkOptions = { self: self(), owner, minWindowBytes, maxWindowBytes, now }
     const link = new Link(socket, options)
     this.#all.add(link)
+    this.#silence.wake()
     return link
   }
 

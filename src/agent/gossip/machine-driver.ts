@@ -61,7 +61,9 @@ export class MachineDriver<Input, Output, Machine extends DrivenMachine<Input, O
     for (const output of this.machine.drain()) this.#carryOut(output)
     clearTimeout(this.#timer)
     if (this.#isStopped) return
-    const delayMs = Math.max(0, Math.min(MAX_DELAY_MS, this.machine.nextDeadline() - this.#clock.now()))
+    const untilMs = Math.min(MAX_DELAY_MS - 1, this.machine.nextDeadline() - this.#clock.now())
+    // Node's timers take whole milliseconds, and count them from the start of one: without the second one they come too early, for nothing.
+    const delayMs = untilMs <= 0 ? 0 : Math.ceil(untilMs) + 1
     this.#timer = setTimeout(() => {
       this.machine.handleTimeout(this.#clock.now())
       this.#settle()

@@ -226,6 +226,7 @@ test('the member that follows on the ring is probed each 1.2 s, one of the round
 test('peers are pinged without who asks, and asked for the payload by the round alone; others as memberlist does it', () => {
   const layer = {
     broadcasts: () => [],
+    hasBroadcasts: () => false,
     ackPayload: () => Uint8Array.of(7),
     wantsPayload: () => true,
     localState: () => new Uint8Array(0),

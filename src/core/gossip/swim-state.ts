@@ -70,6 +70,11 @@ export class SwimState {
     return this.table.self
   }
 
+  /** Whether this member, or the layer above, has anything to spread. */
+  get hasBroadcasts(): boolean {
+    return this.broadcasts.length > 0 || this.options.layer?.hasBroadcasts() === true
+  }
+
   emit(output: SwimOutput): void {
     this.#outputs.push(output)
   }

@@ -95,6 +95,8 @@ export type SwimOutput =
 export interface GossipLayer {
   /** Messages for a packet, of at most so many bytes in sum by `messageBytes`. */
   broadcasts(freeBytes: number, sendLimit: number): readonly User[]
+  /** Whether it has any. */
+  hasBroadcasts(): boolean
   /** What an ack carries. */
   ackPayload(): Uint8Array | undefined
   /** Whether the next ack of a member that would leave it out is to carry it. */

@@ -235,6 +235,7 @@ test('the layer above has its bytes in acks and in what packets have left, and g
         asked.push(freeBytes)
         return [{ type: 'user', bytes: Uint8Array.of(1) }]
       },
+      hasBroadcasts: () => true,
       wantsPayload: () => true,
       ackPayload: () => Uint8Array.of(2),
       localState: () => Uint8Array.of(3),

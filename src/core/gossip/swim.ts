@@ -103,10 +103,10 @@ export class SwimMachine {
     return this.#state.drain()
   }
 
-  /** When to call `handleTimeout`, ms; always a time, as probing never ends. */
+  /** When to call `handleTimeout`, ms; always a time until this member has left, as probing never ends. */
   nextDeadline(): number {
     return Math.min(
-      this.#gossipAt,
+      this.#gossipDue(),
       this.#departAt,
       this.#prober.nextDeadline(),
       this.#relay.nextDeadline(),
@@ -118,6 +118,7 @@ export class SwimMachine {
 
   handle(input: SwimInput, now: number): void {
     this.#noticeDelay(now)
+    this.#passIdleGossip(now)
     this.#input(input, now)
     this.#hurry(now)
     this.#dueAt = Math.max(this.nextDeadline(), now)
@@ -125,12 +126,13 @@ export class SwimMachine {
 
   handleTimeout(now: number): void {
     this.#noticeDelay(now)
+    this.#passIdleGossip(now)
     this.#rules.handleTimeout(now)
     this.#relay.handleTimeout(now)
     this.#prober.handleTimeout(now)
     this.#exchanges.handleTimeout(now)
     this.#claimants.handleTimeout(now)
-    if (now >= this.#gossipAt) this.#gossip(now)
+    if (now >= this.#gossipDue()) this.#gossip(now)
     if (now >= this.#departAt) this.#depart(false)
     this.#hurry(now)
     this.#dueAt = Math.max(this.nextDeadline(), now)
@@ -140,10 +142,11 @@ export class SwimMachine {
   #noticeDelay(now: number): void {
     const lateMs = now - this.#dueAt
     if (lateMs <= this.#state.profile.probeTimeoutMs) return
-    const { awareness, suspicions } = this.#state
+    const { awareness, suspicions, profile } = this.#state
     awareness.apply(1)
-    suspicions.postpone(lateMs)
-    this.#prober.postpone(lateMs)
+    // And a moment more, in which what waits in the socket is heard before anybody is judged.
+    suspicions.postpone(lateMs + profile.gossipIntervalMs)
+    this.#prober.postpone(lateMs + profile.gossipIntervalMs)
     this.#state.emit({ type: 'held-up', forMs: lateMs })
     this.#reassert(lateMs, now)
   }
@@ -261,15 +264,29 @@ export class SwimMachine {
 
   // ---- gossip ----
 
+  /** When gossip is due: never while there is nothing to tell, so that a quiet member is not woken for it. */
+  #gossipDue(): number {
+    return this.#hasGossip() ? this.#gossipAt : Infinity
+  }
+
+  #hasGossip(): boolean {
+    return this.#state.hasBroadcasts || this.#departAt < Infinity
+  }
+
+  /** Each member keeps to intervals of its own, idle or not: where all told at once what came to all at once, they would tell each other the same. */
+  #passIdleGossip(now: number): void {
+    const { gossipIntervalMs } = this.#state.profile
+    if (now < this.#gossipAt || this.#hasGossip()) return
+    this.#gossipAt += (Math.floor((now - this.#gossipAt) / gossipIntervalMs) + 1) * gossipIntervalMs
+  }
+
   #gossip(now: number): void {
     const { table, profile } = this.#state
     this.#gossipAt = now + profile.gossipIntervalMs
     this.#gossipedAt = now
     this.#state.isUrgent = false
-    if (this.#state.broadcasts.length > 0 || this.#state.options.layer !== undefined) {
-      const receivers = table.pick(profile.gossipNodes, (member) => this.#getsGossip(member, now))
-      for (const member of receivers) if (!this.#state.sendBroadcasts(member) && member.state !== 'dead') break
-    }
+    const receivers = table.pick(profile.gossipNodes, (member) => this.#getsGossip(member, now))
+    for (const member of receivers) if (!this.#state.sendBroadcasts(member) && member.state !== 'dead') break
     if (this.#departAt < Infinity && !this.#state.broadcasts.has(this.#state.self.node)) this.#depart(true)
   }
 

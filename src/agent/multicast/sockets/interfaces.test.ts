@@ -51,21 +51,28 @@ test('changes: what came, what went, and nothing while nothing changes', () => {
   try {
     let interfaces = [V4]
     const changes: InterfaceChange[] = []
-    const stop = watchInterfaces({ pollMs: 1000, list: () => interfaces }, (change) => changes.push(change))
+    const glance = (): string => interfaces.map(({ address }) => address).join()
+    const stop = watchInterfaces({ pollMs: 1000, list: () => interfaces, glance }, (change) => changes.push(change))
     mock.timers.tick(3000)
     assert.equal(changes.length, 0)
     interfaces = [{ ...V4, mtu: 9000 }, V6]
     mock.timers.tick(1000)
     interfaces = []
     mock.timers.tick(1000)
-    stop()
     interfaces = [V4]
+    mock.timers.tick(1000)
+    interfaces = [{ ...V4, mtu: 9000 }]
+    mock.timers.tick(5000)
+    stop()
+    interfaces = [V6]
     mock.timers.tick(5000)
     assert.deepEqual(
       changes.map(({ added, removed, all }) => [added.length, removed.length, all.length]),
       [
         [2, 1, 2],
         [0, 2, 0],
+        [1, 0, 1],
+        [1, 1, 1],
       ],
     )
   } finally {

@@ -3,7 +3,8 @@
  * datagram sent, on an interface that is named. Never on the system's default: that is right on machines with one interface and a
  * default route alone.
  *
- * Node tells no changes, so that they are looked for. What is down, or has no carrier, is not listed.
+ * Node tells no changes, so that they are looked for: whether an address is another at each look, which one question to the system answers;
+ * the sizes of packets, for which files are read, more rarely. What is down, or has no carrier, is not listed.
  */
 import { readFileSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
@@ -40,8 +41,9 @@ export interface InterfaceChange {
 export interface WatchOptions {
   /** Time between two looks, ms. */
   readonly pollMs: number
-  /** Instead of the machine's own, for tests. */
+  /** Instead of the machine's own, for tests: the interfaces, and a text that is another whenever their addresses are. */
   readonly list?: () => NetworkInterface[]
+  readonly glance?: () => string
 }
 
 /** An address without what has to be read from files. */
@@ -80,10 +82,19 @@ export function listAddresses(): InterfaceAddress[] {
   return found.toSorted((a, b) => a.name.localeCompare(b.name) || a.family - b.family)
 }
 
+/** Looks at which the largest packets are read anew, though no address has changed. */
+const LOOKS_PER_MTU = 5
+
 /** Calls back with each change; the function returned ends it. Never keeps the process alive. */
-export function watchInterfaces({ pollMs, list = listInterfaces }: WatchOptions, onChange: (change: InterfaceChange) => void): () => void {
+export function watchInterfaces(options: WatchOptions, onChange: (change: InterfaceChange) => void): () => void {
+  const { pollMs, list = listInterfaces, glance = () => JSON.stringify(networkInterfaces()) } = options
+  let glimpsed = glance()
   let known = new Map(list().map((one) => [keyOf(one), one]))
+  let looks = 0
   const timer = setInterval(() => {
+    const glimpse = glance()
+    if (glimpse === glimpsed && ++looks % LOOKS_PER_MTU !== 0) return
+    glimpsed = glimpse
     const all = list()
     const current = new Map(all.map((one) => [keyOf(one), one]))
     const added = all.filter((one) => !known.has(keyOf(one)))

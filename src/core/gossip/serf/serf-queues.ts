@@ -20,6 +20,10 @@ export class SerfQueues {
     this.events = new BroadcastQueue(sizeOf, maxQueued)
   }
 
+  get isEmpty(): boolean {
+    return this.intents.length + this.queries.length + this.events.length === 0
+  }
+
   /** Takes messages of at most `freeBytes` in sum; each is gone after it was taken `sendLimit` times. */
   take(freeBytes: number, sendLimit: number): User[] {
     const taken: User[] = []

@@ -97,6 +97,7 @@ export class SerfMachine {
         isPeer: (name) => state.isPeer(name),
         layer: {
           broadcasts: (freeBytes, sendLimit) => state.queues.take(freeBytes, sendLimit),
+          hasBroadcasts: () => !state.queues.isEmpty,
           ackPayload: () => encodeCoordinate(this.#vivaldi.own),
           wantsPayload: () => this.#wantsCoordinate(),
           localState: () => encodeUserState(state, this.#events),
@@ -208,7 +209,7 @@ export class SerfMachine {
     return this.#state.drain()
   }
 
-  /** When to call `handleTimeout`, ms; always a time. */
+  /** When to call `handleTimeout`, ms; Infinity for never. */
   nextDeadline(): number {
     return Math.min(
       this.#swim.nextDeadline(),

@@ -73,7 +73,7 @@ export class ScriptedMachine {
     const until = this.now + ms
     for (;;) {
       const deadline = this.machine.nextDeadline()
-      assert(Number.isFinite(deadline), 'a machine that always wants to be called again')
+      assert(!Number.isNaN(deadline), 'a time, or never')
       if (deadline > until) break
       this.now = Math.max(deadline, this.now)
       this.machine.handleTimeout(this.now)

@@ -154,7 +154,7 @@ export class VirtualNetwork<Input, Output extends { readonly type: string }, Kin
   #settle(host: Host<Input, Kind>): void {
     for (const output of host.machine.drain()) this.#carryOut(host, output)
     const deadline = host.machine.nextDeadline()
-    assert(Number.isFinite(deadline), 'a machine that always wants to be called again')
+    assert(!Number.isNaN(deadline), 'a time, or never')
     if (deadline >= host.wakeAt) return
     host.wakeAt = deadline
     this.#at(Math.max(deadline, this.now), () => {
