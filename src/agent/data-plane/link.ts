@@ -32,6 +32,11 @@ const START_WINDOW_BYTES = 128 * 1024
  */
 const QUICK_ACK_MS = 60
 const LATE_ACK_MS = 250
+/** The window never shrinks below what was acknowledged in this time of late, ms, as far as its least size allows. */
+const LEAST_WINDOW_MS = 250
+const LEAST_WINDOW_BYTES = 32 * 1024
+/** Over how long it is measured how fast data is acknowledged, ms. */
+const RATE_PERIOD_MS = 500
 /** After so long the quickest acknowledgement is measured anew, ms. */
 const TRIP_MEMORY_MS = 10_000
 /** What a peer may leave unread of all that isn't data until the connection is ended, and until pings are not answered any more. */
@@ -63,7 +68,7 @@ export interface LinkOwner {
 export interface LinkOptions {
   readonly self: Hello
   readonly owner: LinkOwner
-  /** The window's ends, bytes. */
+  /** What the window never shrinks below where the link is quick, and its upper end, bytes. */
   readonly minWindowBytes: number
   readonly maxWindowBytes: number
   readonly now: () => number
@@ -98,6 +103,10 @@ export class Link {
   /** The quickest acknowledgement of late: the way there and back without any queue, ms. */
   #quickestMs = Infinity
   #quickestAt = 0
+  /** What was acknowledged of late, bytes per ms, and where and when the measurement under way began. */
+  #ackRate = Infinity
+  #ratedBytes = 0
+  #ratedAt = 0
   #unackedInBytes = 0
   #receivedDataBytes = 0
   #ackTimer: NodeJS.Immediate | undefined
@@ -294,7 +303,8 @@ export class Link {
   }
 
   #adaptWindow(ackedBytes: number): void {
-    const { minWindowBytes, maxWindowBytes, now } = this.#options
+    const { maxWindowBytes, now } = this.#options
+    this.#measureRate(now())
     let sentAt = 0
     while (this.#sendTimes.length > 0 && this.#sendTimes[0]! <= this.#ackedBytes) {
       sentAt = this.#sendTimes[1]!
@@ -308,7 +318,24 @@ export class Link {
     }
     const waitedMs = tripMs - this.#quickestMs
     if (waitedMs < QUICK_ACK_MS && this.#wasFull) this.#windowBytes = Math.min(maxWindowBytes, this.#windowBytes + ackedBytes)
-    else if (waitedMs > LATE_ACK_MS) this.#windowBytes = Math.max(minWindowBytes, this.#windowBytes - ackedBytes / 2)
+    else if (waitedMs > LATE_ACK_MS) this.#windowBytes = Math.max(this.#leastWindowBytes(), this.#windowBytes - ackedBytes / 2)
+  }
+
+  /** Enough for the time that a process may wait for the CPU; over a slow link that is little, and more of it would have those below wait for seconds. */
+  #leastWindowBytes(): number {
+    return Math.min(this.#options.minWindowBytes, this.#windowBytes, Math.max(LEAST_WINDOW_BYTES, this.#ackRate * LEAST_WINDOW_MS))
+  }
+
+  /** Only while data is under way: what is not sent is not acknowledged. */
+  #measureRate(now: number): void {
+    if (this.#ratedAt === 0 || this.#handedBytes === this.#ackedBytes) {
+      this.#ratedAt = now
+      this.#ratedBytes = this.#ackedBytes
+    } else if (now - this.#ratedAt >= RATE_PERIOD_MS) {
+      this.#ackRate = (this.#ackedBytes - this.#ratedBytes) / (now - this.#ratedAt)
+      this.#ratedAt = now
+      this.#ratedBytes = this.#ackedBytes
+    }
   }
 
   // ---- out ----

@@ -18,6 +18,8 @@ const SLOW_CHILD_MS = 150
 const LOAD_PERIOD_MS = 500
 /** The share of what came for children and was not sent on in a period, from which on the peer has too many of them. */
 const OVERLOAD_SHARE = 0.5
+/** Where runs are few, neighbours and tracker are told more rarely, but after this time, ms. */
+const MAX_PAUSE_MS = 2000
 /** Two announcements to the tracker are at least this long apart, ms. */
 const ANNOUNCE_PAUSE_MS = 50
 const MAX_REPORTED = 32
@@ -76,8 +78,15 @@ export class Announcements {
 
   /** The batch for all; quickly at first, for a small content is over before the slow pace has begun. */
   tellEveryone(now: number): void {
-    const { timers, limits } = this.#state
-    timers.set('have', now + Math.min(limits.haveIntervalMs, Math.max(limits.fastHaveIntervalMs, (now - this.#startedAt) / 4)))
+    const { timers, limits, pace } = this.#state
+    timers.set(
+      'have',
+      now +
+        Math.min(
+          Math.min(limits.haveIntervalMs * pace.slowness, MAX_PAUSE_MS),
+          Math.max(limits.fastHaveIntervalMs, (now - this.#startedAt) / 4),
+        ),
+    )
     if (this.#log.length === 0) return
     this.#tellThose(() => true)
     this.#base += this.#log.length
@@ -139,16 +148,20 @@ export class Announcements {
 
   /** A run waits for a child beside others: when they pile up, the tracker should hear of it at once. */
   checkChild(child: Neighbour, now: number): void {
-    if (child.freshCount() < SLOW_CHILD_RUNS || now - child.freshSince < SLOW_CHILD_MS) return
-    if (now - (this.#reportedAt.get(child.id) ?? -Infinity) < LOAD_PERIOD_MS) return
+    if (child.freshCount() < SLOW_CHILD_RUNS || now - child.freshSince < SLOW_CHILD_MS * this.#state.pace.slowness) return
+    if (now - (this.#reportedAt.get(child.id) ?? -Infinity) < LOAD_PERIOD_MS * this.#state.pace.slowness) return
     this.#reportedAt.set(child.id, now)
     this.announceSoon(now)
   }
 
   announce(haveBytes: number, lateStripes: readonly number[], now: number): void {
-    const { options, limits, timers, isDone } = this.#state
+    const { options, limits, timers, isDone, pace } = this.#state
     const isEarly = now - this.#startedAt < limits.earlyMs
-    if (!options.isOrigin) timers.set('announce', now + (isEarly ? limits.earlyAnnounceIntervalMs : limits.announceIntervalMs))
+    if (!options.isOrigin)
+      timers.set(
+        'announce',
+        now + Math.min((isEarly ? limits.earlyAnnounceIntervalMs : limits.announceIntervalMs) * pace.slowness, MAX_PAUSE_MS),
+      )
     const slowPeers = this.#slowPeers(now)
     const lostPeers = this.#lostPeers
     const key = `${haveBytes} ${isDone} ${lateStripes.join()} ${slowPeers.join()}`
@@ -189,7 +202,7 @@ export class Announcements {
       waiting += neighbour.freshCount()
       pushed += neighbour.freshPushed
     }
-    if (now - this.#loadCheckedAt > LOAD_PERIOD_MS) {
+    if (now - this.#loadCheckedAt > LOAD_PERIOD_MS * this.#state.pace.slowness) {
       const before = children.reduce((sum, child) => sum + child.freshWaitingBefore, 0)
       this.#isOverloaded = children.length > 1 && least >= SLOW_CHILD_RUNS && waiting - before > OVERLOAD_SHARE * pushed
       this.#loadCheckedAt = now
@@ -199,7 +212,9 @@ export class Announcements {
       }
     }
     const base = children.length > 1 ? least : 0
-    const slow = children.filter((child) => child.freshCount() >= base + SLOW_CHILD_RUNS && now - child.freshSince >= SLOW_CHILD_MS)
+    const slow = children.filter(
+      (child) => child.freshCount() >= base + SLOW_CHILD_RUNS && now - child.freshSince >= SLOW_CHILD_MS * this.#state.pace.slowness,
+    )
     const ids = slow.map((child) => child.id)
     return this.#isOverloaded && !this.#state.options.isOrigin ? [...ids, this.#state.options.id] : ids
   }

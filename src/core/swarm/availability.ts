@@ -9,6 +9,8 @@ export class Availability {
   readonly runChunks: number
   #holders: Uint16Array
   #seenAt: Float64Array
+  /** Runs that were ever known to be somewhere else. */
+  seenRuns = 0
 
   constructor(runChunks: number) {
     this.runChunks = runChunks
@@ -40,7 +42,7 @@ export class Availability {
 
   /** The run is said to be with a peer that is not a neighbour yet. */
   markSeen(run: number, now: number): void {
-    if (run < this.#seenAt.length && this.#seenAt[run] === 0) this.#seenAt[run] = now
+    if (run < this.#seenAt.length) this.#see(run, now)
   }
 
   /**
@@ -87,7 +89,13 @@ export class Availability {
   /** A neighbour has the whole of a run. */
   addRun(run: number, now: number): void {
     this.#holders[run] = (this.#holders[run] ?? 0) + 1
-    if (this.#seenAt[run] === 0) this.#seenAt[run] = now
+    this.#see(run, now)
+  }
+
+  #see(run: number, now: number): void {
+    if (this.#seenAt[run] !== 0) return
+    this.#seenAt[run] = now
+    this.seenRuns++
   }
 
   #eachWhole(announced: Bitfield, chunks: number, visit: (run: number) => void): void {

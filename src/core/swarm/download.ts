@@ -116,6 +116,7 @@ export class Downloads {
     neighbour.received(now)
     if (!state.hasRun(run)) return
     if (this.#withheld.size > 0) this.#withheld.delete(run)
+    state.pace.arrived(now)
     const askedAt = neighbour.outstanding.get(run)
     if (askedAt === undefined) this.#lateness.cameByPlan(run, now)
     else {
@@ -175,6 +176,9 @@ export class Downloads {
       this.#ratedAt = now
       this.#arrivedBytes = 0
     }
+    const { pace, limits, content } = this.#state
+    // Where the content still grows, few runs can be the source's doing: then the links are slow only if runs take long to come.
+    pace.limit(content.isComplete ? Infinity : this.#lateness.usualMs / limits.minLateMs)
     if (this.#state.heldFrom === 0) return
     this.#requests.checkTimeouts(now)
     this.#lateness.look((run) => this.#isCovered(run, now), now)
@@ -193,7 +197,7 @@ export class Downloads {
     const state = this.#state
     this.#pickedAt = now
     if (state.isDone || state.heldFrom === 0 || state.options.isOrigin || state.neighbours.size === 0) return
-    let room = Math.max(MIN_OUTSTANDING_BYTES, this.#rate * OUTSTANDING_MS)
+    let room = Math.max(MIN_OUTSTANDING_BYTES / state.pace.slowness, this.#rate * OUTSTANDING_MS)
     for (const neighbour of state.neighbours.values()) room -= neighbour.outstandingBytes
     const orders: Map<Neighbour, number[]> = new Map()
     const ask = (run: number): void => {
@@ -266,14 +270,14 @@ export class Downloads {
     const { availability, limits, parents } = this.#state
     if (parents.length === 0) return true
     const since = Math.max(availability.seenAt(run), this.#lateness.changedAt(this.#state.stripeOf(run)))
-    return now - since > limits.originGraceMs
+    return now - since > limits.originGraceMs * this.#state.pace.slowness
   }
 
   /** The neighbour that would bring the run soonest, among those that announced it and have room. */
   #bestHolder(run: number, now: number): Neighbour | undefined {
     const state = this.#state
     const bytes = state.runBytes(run)
-    const isOld = now - state.availability.seenAt(run) > state.limits.originHelpMs
+    const isOld = now - state.availability.seenAt(run) > state.limits.originHelpMs * state.pace.slowness
     let best: Neighbour | undefined
     let bestMs = Infinity
     let hasOthers = false

@@ -117,6 +117,11 @@ export class Lateness {
     this.#lagMs += (lag - this.#lagMs) / 8
   }
 
+  /** How long a run takes to come by plan after others are known to have it, at the most as a rule, ms. */
+  get usualMs(): number {
+    return this.#lagMs + 4 * this.#lagDeviationMs
+  }
+
   /** Towards the end nothing flows any more. */
   isTail(): boolean {
     const { content, runChunks } = this.#state
@@ -135,16 +140,17 @@ export class Lateness {
   /** Looks for late runs again, unless it did so just now. */
   look(isCovered: (run: number) => boolean, now: number): void {
     const state = this.#state
+    const { slowness } = state.pace
     if (now - this.#lookedAt < LOOK_PAUSE_MS) return
     this.#lookedAt = now
-    if (now - this.#mark.at >= state.limits.markMs) {
+    if (now - this.#mark.at >= state.limits.markMs * slowness) {
       this.#lastMark = this.#mark
       this.#mark = { at: now, fronts: [...this.#fronts], clearedTo: state.clearedTo }
     }
     this.#runs = []
     this.#counts = new Array<number>(state.stripes).fill(0)
     if (state.isDone || state.parents.length === 0) return
-    const lateMs = Math.min(MAX_LATE_MS, Math.max(state.limits.minLateMs, this.#lagMs + 4 * this.#lagDeviationMs))
+    const lateMs = Math.min(MAX_LATE_MS * slowness, Math.max(state.limits.minLateMs * slowness, this.usualMs))
     const isTail = this.isTail()
     state.eachMissing(state.limits.pickWindowRuns, (run) => {
       const seenAt = state.availability.seenAt(run)
@@ -157,7 +163,7 @@ export class Lateness {
       const stripe = state.stripeOf(run)
       const parent = state.parentOf(stripe)
       const isPending = parent !== undefined && state.hasAnnounced(parent, run)
-      const isStill = now - Math.max(seenAt, this.#arrivedAt[stripe] ?? 0) > STALL_MS
+      const isStill = now - Math.max(seenAt, this.#arrivedAt[stripe] ?? 0) > STALL_MS * slowness
       // What a parent has and does not send while the stream flows comes later, or at the end; some contents have no end.
       if (isPending && !isStill && !isTail && (state.content.isComplete || !this.#isForgotten(run, now))) return
       this.#runs.push(run)
@@ -171,9 +177,11 @@ export class Lateness {
     const state = this.#state
     const stripe = state.stripeOf(run)
     const { fronts, clearedTo } = this.#lastMark
-    if (run * state.runChunks + state.runLength(run) > clearedTo || now - this.changedAt(stripe) <= state.limits.forgottenMs) return false
+    const { slowness } = state.pace
+    if (run * state.runChunks + state.runLength(run) > clearedTo || now - this.changedAt(stripe) <= state.limits.forgottenMs * slowness)
+      return false
     if (run < (fronts[stripe] ?? -1)) return true
-    const quietMs = Math.min(state.limits.maxQuietMs, Math.max(state.limits.forgottenMs, QUIET_GAPS * this.#gapMs))
+    const quietMs = Math.min(state.limits.maxQuietMs * slowness, Math.max(state.limits.forgottenMs * slowness, QUIET_GAPS * this.#gapMs))
     return now - (this.#arrivedAt[stripe] ?? 0) > quietMs
   }
 

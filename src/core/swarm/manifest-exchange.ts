@@ -9,10 +9,16 @@ import type { ManifestPart } from './frames.ts'
 import type { Neighbour } from './neighbour.ts'
 import type { PeerState } from './peer-state.ts'
 
-/** After this long without a word of the manifest another neighbour is asked for it, ms. */
+/**
+ * After this long without a word of the manifest another neighbour is asked for it, ms; or after so many times what it took until anybody
+ * had a chunk: over slow links a page takes its time on each step down the tree, and who asks elsewhere lets those wait who are next there.
+ */
 const STALL_MS = 500
-/** The same where nobody is known to be ahead: a source that reads slowly is no reason to change, ms. */
+const STALL_TIMES = 3
+const MAX_STALL_MS = 30_000
+/** The same where nobody is known to be ahead, ms: of a content that has begun, a source that reads slowly is no reason to change. */
 const QUIET_STALL_MS = 3000
+const BEGINNING_STALL_MS = 5000
 
 export class ManifestExchange {
   readonly #state: PeerState
@@ -58,12 +64,22 @@ export class ManifestExchange {
   }
 
   tick(now: number): void {
-    const { content, neighbours } = this.#state
-    if (content.isComplete || now - this.#grewAt <= STALL_MS) return
-    let isBehind = content.knownChunks === 0
-    for (const neighbour of neighbours.values())
-      if (neighbour.announced.nextSet(content.knownChunks) < neighbour.announced.length) isBehind = true
-    if (isBehind || now - this.#grewAt > QUIET_STALL_MS) this.#replace(now)
+    if (this.#state.content.isComplete || now - this.#grewAt <= STALL_MS) return
+    if (now - this.#grewAt > this.#patienceMs()) this.#replace(now)
+  }
+
+  #patienceMs(): number {
+    const { content, pace } = this.#state
+    if (this.#ahead().length > 0) return Math.min(MAX_STALL_MS, Math.max(STALL_MS, STALL_TIMES * pace.firstMs))
+    return content.knownChunks === 0 ? BEGINNING_STALL_MS : QUIET_STALL_MS
+  }
+
+  /** Neighbours that must know more of the manifest; of the origin, that is of no use to tell who is behind. */
+  #ahead(): Neighbour[] {
+    const known = this.#state.content.knownChunks
+    return [...this.#state.neighbours.values()].filter(
+      ({ announced, isOrigin }) => !isOrigin && announced.nextSet(known) < announced.length,
+    )
   }
 
   #choose(id: string, now: number): void {
@@ -76,9 +92,9 @@ export class ManifestExchange {
 
   #replace(now: number): void {
     const { neighbours, random } = this.#state
-    const candidates = [...neighbours.values()].filter((neighbour) => neighbour.id !== this.#parent)
-    const ahead = candidates.filter((neighbour) => neighbour.announced.count > 0 || neighbour.isOrigin)
-    const list = ahead.length > 0 ? ahead : candidates
+    const isOther = ({ id }: Neighbour): boolean => id !== this.#parent
+    const others = [...neighbours.values()].filter(isOther)
+    const list = [this.#ahead().filter(isOther), others.filter(({ isOrigin }) => isOrigin), others].find(({ length }) => length > 0) ?? []
     this.#isStalled = true
     this.#grewAt = now
     if (list.length === 0) {

@@ -11,6 +11,7 @@ import type { ContentView } from './content-view.ts'
 import type { SwarmMessage } from './frames.ts'
 import type { Ranges } from './ranges.ts'
 import type { Neighbour } from './neighbour.ts'
+import { Pace } from './pace.ts'
 import { DEFAULT_PEER_LIMITS, type PeerLimits, type PeerOptions, type PeerOutput } from './peer-types.ts'
 import { Timers } from './timers.ts'
 
@@ -25,6 +26,7 @@ export class PeerState {
   readonly have: Bitfield
   readonly neighbours: Map<string, Neighbour> = new Map()
   readonly timers: Timers<TimerName> = new Timers()
+  readonly pace: Pace = new Pace()
   /** Chunks of one relay unit. */
   runChunks: number
   availability: Availability

@@ -188,7 +188,9 @@ export class SwarmPeer {
 
   #neighbourUp(id: string, address: string | undefined, now: number): void {
     const neighbour = this.#neighbourhood.up(id, address, now)
-    if (neighbour !== undefined) this.#subscribe(neighbour, now)
+    if (neighbour === undefined) return
+    this.#state.pace.met(now)
+    this.#subscribe(neighbour, now)
   }
 
   #left(neighbour: Neighbour, now: number): void {
@@ -306,7 +308,9 @@ export class SwarmPeer {
   }
 
   #theirHave(neighbour: Neighbour, ranges: Ranges, now: number): void {
-    const { availability } = this.#state
+    const { availability, pace } = this.#state
+    const isFirst = neighbour.announced.count === 0
+    const seenRuns = availability.seenRuns
     const end = ranges.length === 0 ? 0 : ranges[ranges.length - 2]! + ranges[ranges.length - 1]!
     if (end > MAX_CHUNKS) return this.#neighbourhood.drop(neighbour.id, 'it announced chunks that no content can have')
     const chunks = this.#state.contentEnd()
@@ -321,6 +325,8 @@ export class SwarmPeer {
       if (neighbour.isOrigin) neighbour.announced.setRange(first, count)
       else availability.announce(neighbour.announced, first, count, chunks, now)
     }
+    if (ranges.length > 0) pace.begun(now)
+    if (!isFirst) pace.announced(availability.seenRuns - seenRuns, now)
     if (!this.isDone) this.#downloads.announced(now)
   }
 

@@ -205,7 +205,7 @@ export class Requests {
   }
 
   #timeoutMs(neighbour: Neighbour): number {
-    return Math.max(this.#state.limits.minRequestTimeoutMs, 6 * neighbour.latencyMs)
+    return Math.max(this.#state.limits.minRequestTimeoutMs * this.#state.pace.slowness, 6 * neighbour.latencyMs)
   }
 
   #forget(neighbour: Neighbour, run: number): void {

@@ -6,7 +6,7 @@ import { SwarmTracker, type TrackerLimits } from './tracker.ts'
 
 const RUN_BYTES = 64 * 1024
 /** What a peer of the usual rate gets in a period, bytes. */
-const STEP_BYTES = 20 * RUN_BYTES
+const STEP_BYTES = 50 * RUN_BYTES
 const STEP_MS = 200
 
 function trackerWith(limits: Partial<TrackerLimits> = {}): SwarmTracker {
@@ -222,7 +222,7 @@ test('a peer that says for a second that it does not send what it should becomes
   const tracker = trackerWith()
   join(tracker, 40)
   announce(tracker, 'p1', 1000, { slowPeers: ['p1'] })
-  for (let now = 1000; now <= 2000; now += 200) announce(tracker, 'p0', now, { haveBytes: now, slowPeers: ['p0'] })
+  for (let now = 1000; now <= 2000; now += 200) announce(tracker, 'p0', now, { haveBytes: now * RUN_BYTES, slowPeers: ['p0'] })
   announce(tracker, 'p1', 4000, { slowPeers: ['p1'] })
   const { nodes } = tracker.forest()
   assert.deepEqual([nodes.get('p0')!.canPassOn, nodes.get('p0')!.isSlow, nodes.get('p1')!.canPassOn], [false, false, true])
@@ -252,7 +252,8 @@ test('a parent that keeps what it has from more children than it has slots becom
 test('when half of all are leaves, no more are made', () => {
   const tracker = trackerWith()
   const ids = join(tracker, 20)
-  for (let now = 1000; now <= 3000; now += 200) for (const id of ids) announce(tracker, id, now, { haveBytes: now, slowPeers: [id] })
+  for (let now = 1000; now <= 3000; now += 200)
+    for (const id of ids) announce(tracker, id, now, { haveBytes: now * RUN_BYTES, slowPeers: [id] })
   const leaves = [...tracker.forest().nodes.values()].filter((node) => !node.canPassOn)
   assert.equal(leaves.length, 10)
 })

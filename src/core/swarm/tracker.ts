@@ -91,6 +91,9 @@ const RETRY_PAUSE_MS = 3000
 const MAX_UNCOVERED_MOVES = 8
 /** Each time that a peer is demoted again, it waits so many times longer. */
 const PATIENCE = 4
+/** Where runs come further apart than this, the times above are longer by as much, ms: a rate is that of several runs. */
+const BRISK_GAP_MS = 40
+const MAX_SLOWNESS = 16
 
 interface Tracked {
   readonly id: string
@@ -271,7 +274,7 @@ export class SwarmTracker {
   // ---- complaints ----
 
   #late(peer: Tracked, stripe: number, now: number): void {
-    if (stripe >= this.#limits.stripes || now - peer.movedAt[stripe]! < this.#limits.reparentPauseMs) return
+    if (stripe >= this.#limits.stripes || now - peer.movedAt[stripe]! < this.#limits.reparentPauseMs * this.#slowness()) return
     const parent = peer.node.parents[stripe]
     if (parent === undefined || parent.isOrigin) return
     const above = this.#peers.get(parent.id)
@@ -286,14 +289,14 @@ export class SwarmTracker {
   #complained(parent: Tracked, child: Tracked, now: number): boolean {
     const { complaints } = parent
     if (parent.haveBytes > child.haveBytes + WITHHELD_RUNS * this.#options.runBytes) complaints.set(child.id, now)
-    for (const [id, at] of complaints) if (now - at > 4 * this.#limits.reparentPauseMs) complaints.delete(id)
+    for (const [id, at] of complaints) if (now - at > 4 * this.#limits.reparentPauseMs * this.#slowness()) complaints.delete(id)
     return complaints.size > this.#limits.stripes && (parent.isComplete || parent.rate > GOOD_SHARE * this.#medianRate)
   }
 
   /** What a peer gets, beside what the others get: about as much for a while, and it is not slow any more. */
   #rate(peer: Tracked, now: number): void {
     const passed = now - peer.ratedAt
-    if (passed < this.#limits.ratePeriodMs) return
+    if (passed < this.#limits.ratePeriodMs * this.#slowness()) return
     peer.rate = (peer.haveBytes - peer.ratedBytes) / passed
     peer.ratedAt = now
     peer.ratedBytes = peer.haveBytes
@@ -303,6 +306,12 @@ export class SwarmTracker {
     if (peer.node.canPassOn) this.#demoteSlow(peer, now)
     else if (this.#uncovered.has(peer.id)) return
     else if (this.#isOver(peer, now)) this.#forest.restore(peer.node)
+  }
+
+  /** By how much runs come slower here than what the times are meant for, from 1 on. */
+  #slowness(): number {
+    if (this.#medianRate === 0) return 1
+    return Math.max(1, Math.min(MAX_SLOWNESS, this.#options.runBytes / this.#medianRate / BRISK_GAP_MS))
   }
 
   /** Whether a leaf is to be tried as an inner node again. How much a weak one would send shows only then; so one at a time. */
@@ -315,7 +324,7 @@ export class SwarmTracker {
   }
 
   #updateMedian(now: number): void {
-    if (now - this.#medianAt < this.#limits.ratePeriodMs / 2) return
+    if (now - this.#medianAt < (this.#limits.ratePeriodMs * this.#slowness()) / 2) return
     this.#medianAt = now
     const rates: number[] = []
     for (const peer of this.#peers.values()) if (!peer.isComplete && peer.rate > 0) rates.push(peer.rate)
@@ -338,14 +347,14 @@ export class SwarmTracker {
   }
 
   #demoteSlow(peer: Tracked, now: number): void {
-    if (peer.lowPeriods >= LOW_PERIODS && now - peer.piledUpAt < PILED_UP_MS) this.#demote(peer, true, now)
+    if (peer.lowPeriods >= LOW_PERIODS && now - peer.piledUpAt < PILED_UP_MS * this.#slowness()) this.#demote(peer, true, now)
   }
 
   /** More came for its children than it sent. In a burst that is so for a moment; where it stays, its children are too many. */
   #reportedItself(peer: Tracked, now: number): void {
-    if (now - peer.overloadedAt > OVERLOADED_PAUSE_MS) peer.overloadedSince = now
+    if (now - peer.overloadedAt > OVERLOADED_PAUSE_MS * this.#slowness()) peer.overloadedSince = now
     peer.overloadedAt = now
-    if (now - peer.overloadedSince >= OVERLOADED_MS) this.#demote(peer, false, now)
+    if (now - peer.overloadedSince >= OVERLOADED_MS * this.#slowness()) this.#demote(peer, false, now)
   }
 
   /** Makes a peer a leaf. When half of all are leaves, that is the network's speed and nobody's fault. */
