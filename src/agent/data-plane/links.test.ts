@@ -24,14 +24,14 @@ class TestNode {
   address = ''
   last: Link | undefined
 
-  private constructor(name: string) {
+  private constructor(name: string, now: () => number) {
     this.links = new Links({
       self: () => ({ name, address: this.address, instance: Buffer.alloc(16, name) }),
       minWindowBytes: 64 * 1024,
       maxWindowBytes: WINDOW_BYTES,
       dialTimeoutMs: 2000,
       downloadLimit: new RateLimit(0, () => 0),
-      now: () => performance.now(),
+      now,
       owner: {
         onHello: (link) => (this.last = link),
         onMessage: (_link, _swarmId, message) => {
@@ -45,8 +45,8 @@ class TestNode {
     })
   }
 
-  static async open(t: TestContext, name: string): Promise<TestNode> {
-    const node = new TestNode(name)
+  static async open(t: TestContext, name: string, now: () => number = () => performance.now()): Promise<TestNode> {
+    const node = new TestNode(name, now)
     node.address = `127.0.0.1:${await node.links.listen('127.0.0.1', 0)}`
     t.after(() => node.links.close())
     return node
@@ -109,6 +109,40 @@ test('no more than the window is under way; acknowledgements make room, and it i
   assert.ok(sent > 0 && sent <= WINDOW_BYTES + 32 * 1024, `${sent} bytes under way`)
   await until('all is acknowledged', () => b.receivedBytes === sent && link.hasRoom())
   assert.equal(a.room, 1)
+})
+
+test('the window of a link that takes seconds shrinks to what it carries in one, and that of a quick one does not', async (t) => {
+  for (const [everyMs, most, least] of [
+    [700, 56 * 1024, 24 * 1024],
+    [20, WINDOW_BYTES, 128 * 1024],
+  ] as const) {
+    let time = 1000
+    const node = await TestNode.open(t, 'a', () => time)
+    const socket = await speakTo(node, t, hello('b'))
+    socket.resume()
+    await until('the other side is known', () => node.last !== undefined)
+    const link = node.last!
+    let sent = 0
+    let acked = 0
+    const fill = (): void => {
+      for (; link.hasRoom(); sent += 8 * 1024) link.sendData(SWARM, 0, 1, new Payload(Buffer.alloc(8 * 1024)))
+    }
+    const acknowledge = async (bytes: number): Promise<void> => {
+      const body = Buffer.alloc(4)
+      body.writeUInt32BE((acked += bytes))
+      socket.write(frame(FRAME_TYPES.ack, body))
+      await until('the acknowledgement came', () => link.heardAt === time)
+    }
+    fill()
+    time += 5
+    await acknowledge(8 * 1024)
+    for (let i = 0; i < 60; i++) {
+      time += everyMs
+      if (acked < sent) await acknowledge(Math.min(24 * 1024, sent - acked))
+      fill()
+    }
+    assert.ok(sent - acked <= most && sent - acked >= least, `${sent - acked} bytes under way, acknowledged every ${everyMs} ms`)
+  }
 })
 
 test('who reads nothing is given up; what it left unread is bounded', async (t) => {
