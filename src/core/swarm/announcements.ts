@@ -79,14 +79,8 @@ export class Announcements {
   /** The batch for all; quickly at first, for a small content is over before the slow pace has begun. */
   tellEveryone(now: number): void {
     const { timers, limits, pace } = this.#state
-    timers.set(
-      'have',
-      now +
-        Math.min(
-          Math.min(limits.haveIntervalMs * pace.slowness, MAX_PAUSE_MS),
-          Math.max(limits.fastHaveIntervalMs, (now - this.#startedAt) / 4),
-        ),
-    )
+    const youngMs = Math.max(limits.fastHaveIntervalMs, (now - this.#startedAt) / 4)
+    timers.set('have', now + Math.min(limits.haveIntervalMs * pace.slowness, MAX_PAUSE_MS, youngMs))
     if (this.#log.length === 0) return
     this.#tellThose(() => true)
     this.#base += this.#log.length
@@ -157,11 +151,8 @@ export class Announcements {
   announce(haveBytes: number, lateStripes: readonly number[], now: number): void {
     const { options, limits, timers, isDone, pace } = this.#state
     const isEarly = now - this.#startedAt < limits.earlyMs
-    if (!options.isOrigin)
-      timers.set(
-        'announce',
-        now + Math.min((isEarly ? limits.earlyAnnounceIntervalMs : limits.announceIntervalMs) * pace.slowness, MAX_PAUSE_MS),
-      )
+    const pauseMs = Math.min((isEarly ? limits.earlyAnnounceIntervalMs : limits.announceIntervalMs) * pace.slowness, MAX_PAUSE_MS)
+    if (!options.isOrigin) timers.set('announce', now + pauseMs)
     const slowPeers = this.#slowPeers(now)
     const lostPeers = this.#lostPeers
     const key = `${haveBytes} ${isDone} ${lateStripes.join()} ${slowPeers.join()}`

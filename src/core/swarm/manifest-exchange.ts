@@ -74,7 +74,7 @@ export class ManifestExchange {
     return content.knownChunks === 0 ? BEGINNING_STALL_MS : QUIET_STALL_MS
   }
 
-  /** Neighbours that must know more of the manifest; of the origin, that is of no use to tell who is behind. */
+  /** Neighbours that must know more of the manifest, without the origin, which always does. */
   #ahead(): Neighbour[] {
     const known = this.#state.content.knownChunks
     return [...this.#state.neighbours.values()].filter(
