@@ -25,6 +25,7 @@ export class ScriptedMachine {
   /** Members that answer pings, at once. */
   readonly answering: Set<string> = new Set()
   readonly machine: SwimMachine
+  #hasLeft = false
   #outputs: { readonly at: number; readonly output: SwimOutput }[] = []
   readonly #names: Map<string, string> = new Map()
 
@@ -65,6 +66,7 @@ export class ScriptedMachine {
   }
 
   input(input: SwimInput): void {
+    if (input.type === 'leave') this.#hasLeft = true
     this.machine.handle(input, this.now)
     this.#collect()
   }
@@ -73,7 +75,10 @@ export class ScriptedMachine {
     const until = this.now + ms
     for (;;) {
       const deadline = this.machine.nextDeadline()
-      assert(!Number.isNaN(deadline), 'a time, or never')
+      assert(
+        Number.isFinite(deadline) || (this.#hasLeft && deadline === Infinity),
+        'until it has left, a machine always wants to be called again',
+      )
       if (deadline > until) break
       this.now = Math.max(deadline, this.now)
       this.machine.handleTimeout(this.now)

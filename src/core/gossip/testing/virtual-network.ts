@@ -37,6 +37,8 @@ export interface Host<Input, Kind> {
   readonly endpoint: Endpoint
   readonly machine: Kind
   isUp: boolean
+  /** It was told to leave: there may be nothing more that it waits for. */
+  hasLeft: boolean
   /** What came while it stands still; undefined when it does not. */
   waiting: (Input | TransportInput)[] | undefined
   wakeAt: number
@@ -45,7 +47,11 @@ export interface Host<Input, Kind> {
 const MIN_LATENCY_MS = 1
 const LATENCY_SPREAD_MS = 4
 
-export class VirtualNetwork<Input, Output extends { readonly type: string }, Kind extends NetworkMachine<Input, Output>> {
+export class VirtualNetwork<
+  Input extends { readonly type: string },
+  Output extends { readonly type: string },
+  Kind extends NetworkMachine<Input, Output>,
+> {
   now = 0
   lossShare: number
   /** Whether anything passes from one host to another. */
@@ -81,7 +87,7 @@ export class VirtualNetwork<Input, Output extends { readonly type: string }, Kin
 
   /** A machine is there from now on; the host that was there before by its name, or at its endpoint, is not found any more. */
   protected start(node: string, endpoint: Endpoint, machine: Kind): Host<Input, Kind> {
-    const host: Host<Input, Kind> = { node, endpoint, machine, isUp: true, waiting: undefined, wakeAt: Infinity }
+    const host: Host<Input, Kind> = { node, endpoint, machine, isUp: true, hasLeft: false, waiting: undefined, wakeAt: Infinity }
     this.hosts.set(node, host)
     this.#byEndpoint.set(endpointKey(endpoint), host)
     this.#settle(host)
@@ -99,7 +105,9 @@ export class VirtualNetwork<Input, Output extends { readonly type: string }, Kin
   }
 
   input(node: string, input: Input): void {
-    this.#deliver(this.host(node), input)
+    const host = this.host(node)
+    if (input.type === 'leave') host.hasLeft = true
+    this.#deliver(host, input)
   }
 
   crash(node: string): void {
@@ -154,7 +162,10 @@ export class VirtualNetwork<Input, Output extends { readonly type: string }, Kin
   #settle(host: Host<Input, Kind>): void {
     for (const output of host.machine.drain()) this.#carryOut(host, output)
     const deadline = host.machine.nextDeadline()
-    assert(!Number.isNaN(deadline), 'a time, or never')
+    assert(
+      Number.isFinite(deadline) || (host.hasLeft && deadline === Infinity),
+      'until it has left, a machine always wants to be called again',
+    )
     if (deadline >= host.wakeAt) return
     host.wakeAt = deadline
     this.#at(Math.max(deadline, this.now), () => {
