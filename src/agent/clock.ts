@@ -11,6 +11,14 @@ export interface Clock {
 /** The longest delay that Node's timers take; longer ones would fire at once. */
 const MAX_DELAY_MS = 2 ** 31 - 1
 
+/**
+ * A delay for `setTimeout` that ends no sooner than `untilMs`, ms; 0 for what is due. Node's timers take whole milliseconds and count them
+ * from the start of one: with less they come too early, for nothing.
+ */
+export function timerDelayMs(untilMs: number): number {
+  return untilMs <= 0 ? 0 : Math.min(MAX_DELAY_MS, Math.ceil(untilMs) + 1)
+}
+
 /** The machine's clock. */
 export const systemClock: Clock = {
   now: () => Date.now(),

@@ -306,18 +306,19 @@ export class Link {
   }
 
   #adaptWindow(ackedBytes: number): void {
-    const { maxWindowBytes, now } = this.#options
-    this.#measureRate(now())
+    const { maxWindowBytes } = this.#options
+    const now = this.#options.now()
+    this.#measureRate(now)
     let sentAt = 0
     while (this.#sendTimes.length > 0 && this.#sendTimes[0]! <= this.#ackedBytes) {
       sentAt = this.#sendTimes[1]!
       this.#sendTimes.splice(0, 2)
     }
     if (sentAt === 0) return
-    const tripMs = now() - sentAt
-    if (tripMs < this.#quickestMs || now() - this.#quickestAt > TRIP_MEMORY_MS) {
+    const tripMs = now - sentAt
+    if (tripMs < this.#quickestMs || now - this.#quickestAt > TRIP_MEMORY_MS) {
       this.#quickestMs = tripMs
-      this.#quickestAt = now()
+      this.#quickestAt = now
     }
     const waitedMs = tripMs - this.#quickestMs
     if (waitedMs < QUICK_ACK_MS && this.#wasFull) this.#windowBytes = Math.min(maxWindowBytes, this.#windowBytes + ackedBytes)

@@ -2,6 +2,7 @@
  * Runs a machine of gossip or discovery in real time: gives it what happened, one thing after the other, carries out what it puts out, and wakes it when
  * it wants to be woken. What an output means, its owner knows.
  */
+import { timerDelayMs } from '../clock.ts'
 import type { GossipClock } from './gossip-clock.ts'
 
 /** A machine as core has them. */
@@ -11,9 +12,6 @@ export interface DrivenMachine<Input, Output> {
   nextDeadline(): number
   drain(): Output[]
 }
-
-/** The longest delay that Node's timers take. */
-const MAX_DELAY_MS = 2 ** 31 - 1
 
 export class MachineDriver<Input, Output, Machine extends DrivenMachine<Input, Output>> {
   readonly machine: Machine
@@ -61,12 +59,12 @@ export class MachineDriver<Input, Output, Machine extends DrivenMachine<Input, O
     for (const output of this.machine.drain()) this.#carryOut(output)
     clearTimeout(this.#timer)
     if (this.#isStopped) return
-    const untilMs = Math.min(MAX_DELAY_MS - 1, this.machine.nextDeadline() - this.#clock.now())
-    // Node's timers take whole milliseconds, and count them from the start of one: without the second one they come too early, for nothing.
-    const delayMs = untilMs <= 0 ? 0 : Math.ceil(untilMs) + 1
-    this.#timer = setTimeout(() => {
-      this.machine.handleTimeout(this.#clock.now())
-      this.#settle()
-    }, delayMs)
+    this.#timer = setTimeout(
+      () => {
+        this.machine.handleTimeout(this.#clock.now())
+        this.#settle()
+      },
+      timerDelayMs(this.machine.nextDeadline() - this.#clock.now()),
+    )
   }
 }

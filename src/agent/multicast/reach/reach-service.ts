@@ -14,6 +14,7 @@ import { isEventDatagram } from '../../../core/multicast/events/event-datagram.t
 import { EventGroup, type ReachedMembers } from '../../../core/multicast/events/event-group.ts'
 import { ReachMachine } from '../../../core/multicast/reach/reach-machine.ts'
 import type { ReachEntry, ReachOutput, ReachPath } from '../../../core/multicast/reach/reach-types.ts'
+import { timerDelayMs } from '../../clock.ts'
 import { asPolycastError, type PolycastError } from '../../errors.ts'
 import { listInterfaces, watchInterfaces, type NetworkInterface } from '../sockets/interfaces.ts'
 import { maxReceiveBufferBytes } from '../sockets/udp-socket.ts'
@@ -242,7 +243,7 @@ export class ReachService {
         this.#machine.handleTimeout(performance.now())
         this.#settle()
       },
-      Math.max(0, deadline - performance.now()),
+      timerDelayMs(deadline - performance.now()),
     )
     this.#timer.unref()
   }
