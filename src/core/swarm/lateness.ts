@@ -140,9 +140,9 @@ export class Lateness {
   /** Looks for late runs again, unless it did so just now. */
   look(isCovered: (run: number) => boolean, now: number): void {
     const state = this.#state
-    const { slowness } = state.pace
     if (now - this.#lookedAt < LOOK_PAUSE_MS) return
     this.#lookedAt = now
+    const { slowness } = state.pace
     if (now - this.#mark.at >= state.limits.markMs * slowness) {
       this.#lastMark = this.#mark
       this.#mark = { at: now, fronts: [...this.#fronts], clearedTo: state.clearedTo }

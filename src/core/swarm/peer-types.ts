@@ -69,6 +69,10 @@ export interface PeerOptions {
   readonly limits?: Partial<PeerLimits>
 }
 
+/**
+ * Of the times, those are multiplied by how slowly the content comes (`pace.ts`) that say when it is heard of or late: `haveIntervalMs` and the
+ * announcements' (to 2 s at the most), `minLateMs`, `originGraceMs`, `originHelpMs`, `markMs`, `forgottenMs`, `maxQuietMs`, `minRequestTimeoutMs`.
+ */
 export interface PeerLimits {
   /** Neighbours at the most; more are refused. */
   readonly maxNeighbours: number
