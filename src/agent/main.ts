@@ -1,5 +1,4 @@
 /** `polycast agent`: a node as a process of its own, from its configuration to its exit code. */
-import { setFlagsFromString } from 'node:v8'
 import type { RawValue } from './config/kinds.ts'
 import { loadConfig } from './config/load.ts'
 import { printConfig } from './config/print.ts'
@@ -7,13 +6,6 @@ import type { PolycastError } from './errors.ts'
 import { startAgent } from './agent.ts'
 import { createLogger } from './log.ts'
 import { LogRing } from './serf-rpc/log-tap.ts'
-
-/**
- * How much of a function has to run until the engine optimises it, for all threads: four times as much as it would want by itself. In a
- * delivery of seconds optimising costs more than it brings (a third of the CPU of 17 agents on two cores, 1,000 small files: 5.0 CPU
- * seconds instead of 5.7); in one that goes on it costs the same, only later (512 MB to 4 without a limit: no difference).
- */
-const OPTIMISING_BUDGET = 270_336
 
 /** What the command line gives. */
 export interface RunOptions {
@@ -28,7 +20,6 @@ export interface RunOptions {
 
 /** Runs a node until SIGTERM, Ctrl-C or a failure; gives the exit code. Prints one line `ready` with its addresses once it takes orders. Errors: those of the configuration and of `startAgent`. */
 export async function runAgent(options: RunOptions): Promise<number> {
-  setFlagsFromString(`--interrupt-budget=${OPTIMISING_BUDGET}`)
   const resolved = await loadConfig({
     flags: options.flags,
     environment: process.env,

@@ -2,6 +2,7 @@
 /** The command line: parses, runs, and turns what went wrong into words and an exit code. */
 import module from 'node:module'
 import { CommanderError } from 'commander'
+import { tuneEngine } from './engine.ts'
 import { createProgram } from './program.ts'
 
 const USAGE = 2
@@ -12,19 +13,21 @@ async function main(argv: string[]): Promise<void> {
   // Node 22 and newer keep what they compiled.
   Reflect.get(module, 'enableCompileCache')?.()
   endQuietlyWithoutReader()
+  const isAgent = argv[2] === 'agent'
+  if (isAgent) tuneEngine()
   try {
     const program = await createProgram(
       (code) => {
         process.exitCode = code
       },
-      argv[2] === 'agent' || (argv[2] === 'help' && argv[3] === 'agent'),
+      isAgent || (argv[2] === 'help' && argv[3] === 'agent'),
     )
     for (const command of [program, ...program.commands, ...program.commands.flatMap((one) => one.commands)]) command.exitOverride()
     await program.parseAsync(argv)
   } catch (error) {
     process.exitCode = await report(error, argv.includes('--json'))
     // A node that could not start ends, whatever of it has not: nobody would know that it still holds its ports and its directory.
-    if (argv[2] === 'agent') process.exit()
+    if (isAgent) process.exit()
   }
 }
 
