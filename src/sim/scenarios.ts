@@ -24,8 +24,9 @@ const KIB = 1024
 const MIB = 1024 * KIB
 /** 100 Mbit/s. */
 const RATE = 12_500_000
-/** Of it, 1 Mbit/s. */
+/** Of it, 1 Mbit/s and 200 kbit/s. */
 const LOW_SHARE = 0.01
+const LOWEST_SHARE = 0.002
 const LAN_MS = 0.2
 
 const MANY = 1000
@@ -117,6 +118,11 @@ export const SCENARIOS: readonly Scenario[] = [
     boundMs: ((16 * MIB) / (RATE * LOW_SHARE)) * 1000,
     originAtMost: 1.05,
     options: { contentBytes: 16 * MIB, chunkBytes: 16 * KIB, origin: even(LOW_SHARE) },
+  }),
+  large('lowest-rate', '300 peers on links of 200 kbit/s, 8 MiB', 300, () => even(LOWEST_SHARE), {
+    boundMs: ((8 * MIB) / (RATE * LOWEST_SHARE)) * 1000,
+    originAtMost: 1.05,
+    options: { contentBytes: 8 * MIB, chunkBytes: 16 * KIB, origin: even(LOWEST_SHARE) },
   }),
   failing('loss', 'round trips of 10 ms and a packet in 1,000 lost', { options: { latencyMs: 5, loss: 0.001 } }),
   failing('partition', 'half of the peers are cut off for 10 s', {

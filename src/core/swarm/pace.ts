@@ -12,7 +12,7 @@
 
 /** Runs that come no further apart than this are what the limits are meant for, ms. */
 const BRISK_GAP_MS = 12
-const MAX_SLOWNESS = 32
+const MAX_SLOWNESS = 128
 /** Runs are taken to be so much closer together than the time until any was heard of. */
 const RUNS_BEFORE_FIRST = 20
 /** A run counts for so much of the average. */

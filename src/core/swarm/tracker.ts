@@ -93,7 +93,7 @@ const MAX_UNCOVERED_MOVES = 8
 const PATIENCE = 4
 /** Where runs come further apart than this, the times above are longer by as much, ms: a rate is that of several runs. */
 const BRISK_GAP_MS = 40
-const MAX_SLOWNESS = 16
+const MAX_SLOWNESS = 64
 
 interface Tracked {
   readonly id: string
