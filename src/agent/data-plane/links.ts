@@ -23,7 +23,8 @@ export interface LinksOptions {
 
 const PING_AFTER_MS = 2000
 const SILENT_AFTER_MS = 8000
-const HELLO_WITHIN_MS = 5000
+/** Over a slow link that has just filled, a hello waits for what is before it. */
+const HELLO_WITHIN_MS = 15_000
 const MAX_LINKS = 16_384
 const FIRST_READ_BYTES = 4096
 

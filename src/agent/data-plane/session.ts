@@ -110,6 +110,7 @@ export class Session {
       dial: (address) => host.dial(address),
       onUp: (link) => this.#trackerUp(link),
       onDown: () => this.#trackerDown(),
+      random: Math.random,
     })
     this.#idleSince = host.now()
     this.#io = new ContentIo(stored, (error) => this.failWith(error))

@@ -17,6 +17,7 @@ function contactTo(addresses: string[]): { contact: TrackerContact; answering: S
     },
     onUp: (link) => seen.push(`up ${link.name}`),
     onDown: () => seen.push('down'),
+    random: () => 0,
   })
   return { contact, answering, seen }
 }

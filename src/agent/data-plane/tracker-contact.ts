@@ -2,7 +2,8 @@
 import type { Link } from './link.ts'
 
 const REDIAL_FIRST_MS = 250
-const REDIAL_MOST_MS = 5000
+/** Hundreds of peers that dial every 5 s fill a link of 200 kbit/s with what begins connections, so that none comes about. */
+const REDIAL_MOST_MS = 15_000
 
 export interface TrackerContactOptions {
   /** Swarm addresses, in the order in which they are tried; none where this node is the tracker. */
@@ -12,6 +13,8 @@ export interface TrackerContactOptions {
   onUp(link: Link): void
   /** No tracker hears this node now; another try follows. */
   onDown(): void
+  /** From 0 to 1, so that peers that lost their tracker together don't come back together. */
+  readonly random: () => number
 }
 
 /** The link to the tracker of one swarm. */
@@ -53,8 +56,9 @@ export class TrackerContact {
     this.#link = undefined
     if (this.#isEnded) return
     clearTimeout(this.#timer)
-    const pause = Math.min(REDIAL_MOST_MS, REDIAL_FIRST_MS * 2 ** Math.min(this.#tries, 8))
-    this.#timer = setTimeout(() => void this.connect(), pause)
+    const { random } = this.#options
+    const pauseMs = Math.min(REDIAL_MOST_MS, REDIAL_FIRST_MS * 2 ** Math.min(this.#tries, 8)) * (1 + random() / 2)
+    this.#timer = setTimeout(() => void this.connect(), pauseMs)
     this.#options.onDown()
   }
 

@@ -16,8 +16,8 @@ const RETRY_FIRST_MS = 200
 const RETRY_MOST_MS = 5_000
 /** Offers that one member may fail to understand before that is its answer. */
 const MAX_MISUNDERSTOOD = 5
-/** Offers under way at the same time. */
-const MAX_OFFERS = 256
+/** Offers under way at the same time: those of thousands of members are a megabyte, and whoever was offered something dials its tracker. */
+const LIMITS = { first: 32, least: 16, most: 256, quickMs: 1000 }
 /** How long a receiver waits for its invitation before it takes chunks from others, ms: the thread of sessions may have to start. */
 const MULTICAST_WAIT_MS = 300
 /** How often receivers tell their progress where no tracker here does. */
@@ -53,11 +53,12 @@ export interface OfferingDelivery {
 export class Offers {
   readonly #parts: Parts
   readonly #delivery: OfferingDelivery
-  readonly #limiter = new Limiter(MAX_OFFERS)
+  readonly #limiter: Limiter
 
   constructor(parts: Parts, delivery: OfferingDelivery) {
     this.#parts = parts
     this.#delivery = delivery
+    this.#limiter = new Limiter(LIMITS, parts.clock)
   }
 
   /** Offers it now: to one that wasn't offered it yet, whose offer waits to be repeated, or whose last one is out of date. */
