@@ -4,7 +4,7 @@ import type { Link } from './link.ts'
 import { TrackerContact } from './tracker-contact.ts'
 
 /** Which addresses answer now, and what was seen. */
-function contactTo(addresses: string[]): { contact: TrackerContact; answering: Set<string>; seen: string[] } {
+function contactTo(addresses: string[], chance = 0): { contact: TrackerContact; answering: Set<string>; seen: string[] } {
   const answering = new Set<string>()
   const seen: string[] = []
   const contact = new TrackerContact({
@@ -17,7 +17,7 @@ function contactTo(addresses: string[]): { contact: TrackerContact; answering: S
     },
     onUp: (link) => seen.push(`up ${link.name}`),
     onDown: () => seen.push('down'),
-    random: () => 0,
+    random: () => chance,
   })
   return { contact, answering, seen }
 }
@@ -42,6 +42,29 @@ test('the next tracker is tried when one does not answer, later and later, until
   await turns()
   assert.deepEqual(seen.slice(4), ['dial a', 'up a'])
   assert.equal(contact.link?.name, 'a')
+})
+
+test('the pause ends at 15 s, and by chance lasts up to half as long again', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  for (const [chance, mostMs] of [
+    [0, 15_000],
+    [1, 22_500],
+  ] as const) {
+    const { contact, seen } = contactTo(['a'], chance)
+    await contact.connect()
+    for (let i = 0; i < 8; i++) {
+      t.mock.timers.tick(22_500)
+      await turns()
+    }
+    const tries = seen.length
+    t.mock.timers.tick(mostMs - 1)
+    await turns()
+    assert.equal(seen.length, tries, 'not before its time')
+    t.mock.timers.tick(1)
+    await turns()
+    assert.deepEqual(seen.slice(tries), ['dial a', 'down'])
+    contact.end()
+  }
 })
 
 test('a tracker that is lost is dialled again, and its absence is told', async (t) => {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { ManualClock } from '../manual-clock.ts'
 import { Limiter } from './limiter.ts'
+import { turns } from './test-time.ts'
 
 /** Tasks that end when they are told to, and which of them have started. */
 function tasks(limits: { first: number; least: number; most: number }) {
@@ -22,10 +23,6 @@ function tasks(limits: { first: number; least: number; most: number }) {
     }
   }
   return { clock, started, ends, results, add }
-}
-
-async function turns(): Promise<void> {
-  for (let turn = 0; turn < 10; turn++) await Promise.resolve()
 }
 
 test('a limiter runs so many at once, all in the end, in order, and those that fail free their place', async () => {

@@ -38,6 +38,7 @@ export async function pass(clock: ManualClock, ms: number): Promise<void> {
   await turns()
 }
 
-async function turns(): Promise<void> {
+/** Turns of the event loop, enough for what follows from an event to have happened. */
+export async function turns(): Promise<void> {
   for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => setImmediate(resolve))
 }
