@@ -86,14 +86,20 @@ export function machineShare(before, after) {
 
 // ---- agents -----------------------------------------------------------------------
 
-/** An agent on a host: h0, or a receiver that joins it; `flags` without their dashes. `ready` rejects with the agent's last words. */
-export function startAgent({ k, address, join: seed, directory, flags = [], node = process.execPath }) {
+/**
+ * An agent on a host: h0, or a receiver that joins it; `flags` without their dashes. `ready` rejects with the agent's last words. `originNice` is the
+ * priority of h0: where hundreds of agents share the CPU, an origin with a machine of its own is emulated by one that waits for none of them.
+ */
+export function startAgent({ k, address, join: seed, directory, flags = [], node = process.execPath, originNice = '0' }) {
+  const first = k === 0 && originNice !== '0' ? ['nice', '-n', originNice] : []
   const argv = [
     ...['agent', '--name', `h${k}`, '--bind', address, '--insecure', '--http-bind', '127.0.0.1', '--data', join(directory, `h${k}`)],
     ...(k === 0 ? [] : ['--join', seed, '--tag', 'role=receiver']),
     ...flags.flatMap((flag) => `--${flag}`.split(' ')),
   ]
-  const child = onHost(k, [node, cli, ...argv], { stdio: ['ignore', 'pipe', process.env.BENCH_LOG === undefined ? 'pipe' : 'inherit'] })
+  const child = onHost(k, [...first, node, cli, ...argv], {
+    stdio: ['ignore', 'pipe', process.env.BENCH_LOG === undefined ? 'pipe' : 'inherit'],
+  })
   let words = ''
   child.stderr?.setEncoding('utf8').on('data', (part) => (words = (words + part).slice(-1000)))
   const lines = reader(child.stdout)
@@ -110,8 +116,9 @@ export function startAgent({ k, address, join: seed, directory, flags = [], node
 }
 
 /** Agents on h0 to h(n) that know each other, and for long enough to have nothing to say; an operator's have been running for longer. */
-export async function startAgents({ n, addresses, directory, flags, node, agents }) {
-  const start = (k) => agents.push(startAgent({ k, address: addresses.get(`h${k}`), join: addresses.get('h0'), directory, flags, node }))
+export async function startAgents({ n, addresses, directory, flags, node, originNice, agents }) {
+  const start = (k) =>
+    agents.push(startAgent({ k, address: addresses.get(`h${k}`), join: addresses.get('h0'), directory, flags, node, originNice }))
   for (let k = 0; k <= n;) {
     const together = agents.length
     while (k <= n && agents.length < together + STARTED_TOGETHER) start(k++)
@@ -227,7 +234,7 @@ export function parseBytes(size) {
 
 /** `50mbit` in bits per second; 0 is unshaped. */
 export function parseBits(rate) {
-  return rate === 'none' ? 0 : Number.parseFloat(rate) * (rate.endsWith('gbit') ? 1e9 : 1e6)
+  return rate === 'none' ? 0 : Number.parseFloat(rate) * (rate.endsWith('gbit') ? 1e9 : rate.endsWith('kbit') ? 1e3 : 1e6)
 }
 
 export function round(value, digits = 2) {

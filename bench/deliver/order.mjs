@@ -10,6 +10,7 @@ const [api, path, to] = process.argv.slice(2)
 createInterface({ input: process.stdin }).once('line', () => {
   const begun = performance.now()
   const receipts = []
+  let sentBytes
   let text = ''
   const order = request(`${api}/v1/deliveries`, { method: 'POST', headers: { 'content-type': 'application/json' } }, (answer) => {
     answer.setEncoding('utf8')
@@ -19,11 +20,12 @@ createInterface({ input: process.stdin }).once('line', () => {
       text = lines.pop() ?? ''
       for (const line of lines) {
         const event = JSON.parse(line)
+        sentBytes = event.delivery?.sentBytes ?? event.sentBytes ?? sentBytes
         if (event.event === 'receipt') receipts.push({ seconds: (performance.now() - begun) / 1000, ...event.receipt })
       }
     })
     answer.on('end', () => {
-      process.stdout.write(`${JSON.stringify({ seconds: (performance.now() - begun) / 1000, receipts, rest: text })}\n`)
+      process.stdout.write(`${JSON.stringify({ seconds: (performance.now() - begun) / 1000, receipts, sentBytes, rest: text })}\n`)
       process.exit(0)
     })
   })

@@ -3,6 +3,7 @@
  * fields of the peers' bench (README.md beside this file).
  *
  *   node bench/deliver/run.mjs N F RATE [--reps R] [--loss PCT] [--tree FILES] [--warm] [--dir DIR] [--node BINARY] [--set FLAG]
+ *     [--origin-nice N]
  */
 import { randomBytes } from 'node:crypto'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -37,12 +38,13 @@ const { values, positionals } = parseArgs({
     dir: { type: 'string', default: '/dev/shm' },
     node: { type: 'string', default: process.execPath },
     set: { type: 'string', multiple: true, default: [] },
+    'origin-nice': { type: 'string', default: '0' },
   },
 })
 const [count, size, rate] = positionals
 if (rate === undefined) {
   process.stderr.write(
-    'usage: run.mjs N F RATE [--reps R] [--loss PCT] [--tree FILES] [--warm] [--dir DIR]; F as 64M, RATE as 50mbit or none\n',
+    'usage: run.mjs N F RATE [--reps R] [--loss PCT] [--tree FILES] [--warm] [--dir DIR] [--origin-nice N]; F as 64M, RATE as 50mbit or none\n',
   )
   process.exit(2)
 }
@@ -59,7 +61,10 @@ async function measure() {
   try {
     const source = values.tree === '0' ? makeFile(join(directory, 'payload.bin'), bytes) : makeTree(directory, Number(values.tree))
     // What multicast does on one LAN is bench/multicast's question.
-    await startAgents({ n, addresses: addressesOfHosts(), directory, flags: ['no-multicast', ...values.set], node: values.node, agents })
+    await startAgents({
+      ...{ n, addresses: addressesOfHosts(), directory, agents, node: values.node, originNice: values['origin-nice'] },
+      flags: ['no-multicast', ...values.set],
+    })
     const order = await readyOrder(source)
     if (values.warm) warmUp(directory)
     const before = { cpu: cpus(agents), sent: counters(), machine: machineCpu() }
@@ -96,6 +101,8 @@ async function summary({ result, before, after, peaks, source, directory }) {
     ratio: bound === undefined ? null : round(makespan / bound, 3),
     ratio_log: bound === undefined ? null : round(makespan / (bound * (1 + Math.ceil(Math.log2(n + 1)) / (bytes / 262144))), 3),
     origin_x: round(sent('h0') / bytes, 3),
+    // What of it was content; the rest is headers, acknowledgements, gossip and plans, which cost by time and not by bytes.
+    origin_content_x: round(result.sentBytes / bytes, 3),
     net_x: round(all.reduce((sum, host) => sum + sent(host), 0) / (n * bytes), 3),
     cpu_s: round(cpu),
     cpu_gb: round(cpu / ((n * bytes) / 1e9)),
@@ -106,7 +113,10 @@ async function summary({ result, before, after, peaks, source, directory }) {
     errors: [
       ...new Set(result.receipts.filter((receipt) => receipt.status !== 'done').map((receipt) => receipt.error?.code ?? receipt.status)),
     ],
-    settings: { loss: values.loss, tree: values.tree, warm: values.warm, node: process.version, set: values.set },
+    settings: {
+      ...{ loss: values.loss, tree: values.tree, warm: values.warm, node: process.version, set: values.set },
+      origin_nice: values['origin-nice'],
+    },
   }
 }
 
