@@ -5,7 +5,8 @@
  * its zone's link to the core and the other zone's; then the receiver's downlink. Each of these takes frames in the order in
  * which they come to it. A frame begins to arrive while it is still being sent (packets), so the slowest link on the way sets the
  * pace and the others add nothing. A connection carries at most `windowBytes` that have not arrived, which stands for the
- * window that the agent's link keeps: a slow receiver holds its senders back. Loss is what it does to TCP (`tcp.ts`): a connection
+ * window that the agent's link keeps: a slow receiver holds its senders back. Each frame that arrives costs the receiver's uplink an
+ * acknowledgement, which does not count as sent. Loss is what it does to TCP (`tcp.ts`): a connection
  * gets slower, and frames wait for what is sent again. What is lost for good is only what a connection had under way when it ended.
  */
 import { assert } from '../core/lib/assert.ts'
@@ -74,6 +75,8 @@ class Host {
   timerEventAt: number = Infinity
   sentBytes = 0
   receivedBytes = 0
+  /** Acknowledgements of frames that came, which pass its uplink before the next frame. */
+  owedBytes = 0
 
   constructor(index: number, options: HostOptions, zone: Zone, handler: HostHandler) {
     this.index = index
@@ -123,6 +126,8 @@ type Event =
   | { readonly kind: 'timer'; readonly host: Host; readonly at: number }
   | { readonly kind: 'call'; readonly run: (now: number) => void }
 
+/** What goes back for a frame: TCP's acknowledgement, with the link's own where the frame was data. */
+const ACKNOWLEDGEMENT_BYTES = 80
 const DISK_BACKLOG_BYTES = 16 * 1024 * 1024
 /** After this long without a way through, a connection is given up, ms (docs/specs/02-swarm.md §3). */
 export const DEAD_AFTER_MS = 8000
@@ -226,6 +231,7 @@ export class Network {
     const host = this.hosts[index]!
     host.isUp = true
     host.upFreeAt = this.now
+    host.owedBytes = 0
     host.downFreeAt = this.now
     host.diskFreeAt = this.now
     for (const other of host.untold) {
@@ -355,7 +361,8 @@ export class Network {
     pipe.inFlightBytes += bytes
     host.sentBytes += bytes
     host.sending = { from: host, to, pipe, bytes, frame }
-    host.upFreeAt = this.now + (bytes / host.options.upBytesPerSec) * 1000
+    host.upFreeAt = this.now + ((bytes + host.owedBytes) / host.options.upBytesPerSec) * 1000
+    host.owedBytes = 0
     this.#queue.push(host.upFreeAt, host.sent)
   }
 
@@ -413,6 +420,7 @@ export class Network {
     }
     pipe.inFlightBytes -= bytes
     to.receivedBytes += bytes
+    to.owedBytes += ACKNOWLEDGEMENT_BYTES
     this.#trace(from.index, to.index, bytes)
     to.handler.receive(from.index, transit.frame, this.now)
     if (from.isUp) from.handler.room(to.index, this.now)

@@ -22,6 +22,8 @@ type Frame = { readonly kind: 'message'; readonly message: SwarmMessage } | { re
 
 const UP_BYTES = 200
 const DATA_HEADER_BYTES = 16
+/** Ethernet, IP and TCP around a packet; for data they are in the rate, since its packets are full. */
+const PACKET_HEADER_BYTES = 66
 /** A connection that cannot be made is given up after this time, ms. */
 const DIAL_MS = 1000
 /** Pauses before the tracker is tried again, ms: the agent's. */
@@ -323,7 +325,7 @@ export class SwarmHost implements HostHandler {
   }
 
   #send(to: number, message: Exclude<SwarmMessage, { type: 'data' }>): void {
-    this.#control.push({ to, bytes: encodeFrame(0, message).length, frame: { kind: 'message', message } })
+    this.#control.push({ to, bytes: encodeFrame(0, message).length + PACKET_HEADER_BYTES, frame: { kind: 'message', message } })
   }
 }
 

@@ -18,8 +18,12 @@ const SLOW_CHILD_MS = 150
 const LOAD_PERIOD_MS = 500
 /** The share of what came for children and was not sent on in a period, from which on the peer has too many of them. */
 const OVERLOAD_SHARE = 0.5
-/** Where runs are few, neighbours and tracker are told more rarely, but after this time, ms. */
-const MAX_PAUSE_MS = 2000
+/**
+ * Where runs are few, neighbours and tracker are told more rarely, but after this time, ms. What hundreds of peers tell the tracker passes the
+ * links of one node, the origin: twice a second each is all that 200 kbit/s carry.
+ */
+const MAX_HAVE_PAUSE_MS = 10_000
+const MAX_ANNOUNCE_PAUSE_MS = 15_000
 /** Two announcements to the tracker are at least this long apart, ms. */
 const ANNOUNCE_PAUSE_MS = 50
 const MAX_REPORTED = 32
@@ -80,7 +84,7 @@ export class Announcements {
   tellEveryone(now: number): void {
     const { timers, limits, pace } = this.#state
     const youngMs = Math.max(limits.fastHaveIntervalMs, (now - this.#startedAt) / 4)
-    timers.set('have', now + Math.min(limits.haveIntervalMs * pace.slowness, MAX_PAUSE_MS, youngMs))
+    timers.set('have', now + Math.min(limits.haveIntervalMs * pace.slowness, MAX_HAVE_PAUSE_MS, youngMs))
     if (this.#log.length === 0) return
     this.#tellThose(() => true)
     this.#base += this.#log.length
@@ -151,7 +155,7 @@ export class Announcements {
   announce(haveBytes: number, lateStripes: readonly number[], now: number): void {
     const { options, limits, timers, isDone, pace } = this.#state
     const isEarly = now - this.#startedAt < limits.earlyMs
-    const pauseMs = Math.min((isEarly ? limits.earlyAnnounceIntervalMs : limits.announceIntervalMs) * pace.slowness, MAX_PAUSE_MS)
+    const pauseMs = Math.min((isEarly ? limits.earlyAnnounceIntervalMs : limits.announceIntervalMs) * pace.slowness, MAX_ANNOUNCE_PAUSE_MS)
     if (!options.isOrigin) timers.set('announce', now + pauseMs)
     const slowPeers = this.#slowPeers(now)
     const lostPeers = this.#lostPeers

@@ -270,7 +270,7 @@ export class Downloads {
     const { availability, limits, parents } = this.#state
     if (parents.length === 0) return true
     const since = Math.max(availability.seenAt(run), this.#lateness.changedAt(this.#state.stripeOf(run)))
-    return now - since > limits.originGraceMs * this.#state.pace.slowness
+    return now - since > limits.originGraceMs * this.#state.pace.patience
   }
 
   /** The neighbour that would bring the run soonest, among those that announced it and have room. */

@@ -177,7 +177,7 @@ export class Lateness {
     const state = this.#state
     const stripe = state.stripeOf(run)
     const { fronts, clearedTo } = this.#lastMark
-    const { slowness } = state.pace
+    const slowness = state.pace.patience
     if (run * state.runChunks + state.runLength(run) > clearedTo || now - this.changedAt(stripe) <= state.limits.forgottenMs * slowness)
       return false
     if (run < (fronts[stripe] ?? -1)) return true

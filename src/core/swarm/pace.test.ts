@@ -37,6 +37,15 @@ test('runs that come ten times as far apart as brisk ones make limits about ten 
   assert.equal(pace.firstMs, 2400)
 })
 
+test('before anybody has anything, more patience is due than the links may need, and afterwards as much as they do', () => {
+  const pace = new Pace()
+  pace.met(0)
+  assert.equal(pace.slowness, 1)
+  assert.equal(pace.patience, 8)
+  pace.begun(5)
+  assert.equal(pace.patience, 1)
+})
+
 test('who gets little where others get much is not patient', () => {
   const pace = begun(5)
   arrive(pace, 5, 40, 200)

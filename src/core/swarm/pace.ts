@@ -15,6 +15,8 @@ const BRISK_GAP_MS = 12
 const MAX_SLOWNESS = 128
 /** Runs are taken to be so much closer together than the time until any was heard of. */
 const RUNS_BEFORE_FIRST = 20
+/** As long as no neighbour has had anything, connections may still be made and the trees above be filling: so many times the limits. */
+const START_PATIENCE = 8
 /** A run counts for so much of the average. */
 const WEIGHT = 1 / 8
 /** No gap counts for more than so many times the average. */
@@ -31,6 +33,11 @@ export class Pace {
   get slowness(): number {
     const gapMs = Math.min(this.#arrivals.ms, this.#announcements.ms)
     return Math.max(1, Math.min(MAX_SLOWNESS, this.#limit, gapMs / BRISK_GAP_MS))
+  }
+
+  /** The same for limits after which the origin is asked for what nobody is known to have: at first nobody has anything, however well all goes. */
+  get patience(): number {
+    return this.#firstMs === undefined ? START_PATIENCE : this.slowness
   }
 
   /** How long it took from the first neighbour until any had something; 0 as long as none has. */

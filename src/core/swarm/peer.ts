@@ -26,6 +26,8 @@ import { noteAsked, noteServed, pushFresh, takeNext, type ChunkRange } from './u
 
 /** Chunk indices that a neighbour may announce beyond what the manifest knows so far. */
 const MAX_CHUNKS = 4 * 1024 * 1024
+/** Over slow links a peer looks after things this much more rarely, at the most. */
+const MAX_TICK_TIMES = 10
 
 export class SwarmPeer {
   readonly options: PeerOptions
@@ -529,7 +531,9 @@ export class SwarmPeer {
   }
 
   #tick(now: number): void {
-    this.#state.timers.set('tick', now + this.limits.tickMs)
+    // Where runs are seconds apart, nothing that is looked after here changes in less.
+    const times = this.options.isOrigin ? 1 : Math.min(MAX_TICK_TIMES, Math.max(1, this.#state.pace.slowness / 4))
+    this.#state.timers.set('tick', now + this.limits.tickMs * times)
     this.#neighbourhood.dismissIdle(now)
     // What the origin held back may be due.
     if (this.#handOut !== undefined) {
