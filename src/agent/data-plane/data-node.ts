@@ -33,7 +33,7 @@ export interface DataNodeEvents {
   readonly incomingCall: (method: string, params: unknown, from: Caller) => Promise<unknown>
 }
 
-const PROGRESS_MS = 200
+const PROGRESS_MS = 400
 const MAX_EARLY_MESSAGES = 64
 
 export class DataNode {

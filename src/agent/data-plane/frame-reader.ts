@@ -20,10 +20,16 @@ export class FrameReader {
   /** Where the first unread frame begins, and where the bytes end. */
   #begin = 0
   #end = 0
+  #missingBytes = 0
   #isStopped = false
 
   constructor(listener: FrameListener) {
     this.#listener = listener
+  }
+
+  /** What is still to come of the frame that has begun, bytes; 0 where none has. */
+  get missingBytes(): number {
+    return this.#missingBytes
   }
 
   /** Where the next bytes of the connection go; never empty. */
@@ -34,6 +40,7 @@ export class FrameReader {
   /** `count` bytes were read into `space()`. */
   commit(count: number): WireError | undefined {
     this.#end += count
+    this.#missingBytes = 0
     let needed = 0
     while (this.#end - this.#begin >= FRAME_HEADER_BYTES) {
       const { buffer } = this.#slab
@@ -48,6 +55,7 @@ export class FrameReader {
       const body = this.#begin + FRAME_HEADER_BYTES
       if (this.#end < body + bodyBytes) {
         needed = FRAME_HEADER_BYTES + bodyBytes
+        this.#missingBytes = body + bodyBytes - this.#end
         break
       }
       const channel = buffer.readUInt16BE(this.#begin + 6)

@@ -24,7 +24,7 @@ import type { Payload, Slab } from './slabs.ts'
 export const PROTOCOL_VERSION = 1
 const INSTANCE_BYTES = 16
 const MAX_CHANNELS = 4096
-const START_WINDOW_BYTES = 128 * 1024
+const START_WINDOW_BYTES = 32 * 1024
 /**
  * How much longer than the quickest acknowledgement one may take to let the window grow, and from when on it makes it shrink, ms.
  * What waits in one link's queue delays all peers below it, and a queue that runs empty while a process waits for its turn on the
@@ -45,6 +45,25 @@ const TRIP_MEMORY_MS = 10_000
 /** What a peer may leave unread of all that isn't data until the connection is ended, and until pings are not answered any more. */
 const MAX_UNREAD_BYTES = 8 * 1024 * 1024
 const MAX_UNREAD_PONG_BYTES = 256 * 1024
+/**
+ * Where the rest of a frame takes at least so long to come, it is read in one go, after no longer than the most, ms: packet by packet each frame
+ * would wake the process a dozen times, and what is not whole is of no use.
+ */
+const LEAST_GATHER_MS = 40
+const MOST_GATHER_MS = 2000
+const LEAST_GATHERED_BYTES = 2048
+/** Silence after which the other side is asked whether it is there, ms; and where neither chunks nor calls had gone for `IDLE_MS` when it was last heard. */
+const PING_AFTER_MS = 2000
+const IDLE_MS = 8000
+const IDLE_PING_AFTER_MS = 30_000
+/** A ping without an answer is not repeated sooner, ms: over a full link pings would be most of what fills it. */
+const PING_AGAIN_MS = 5000
+/** Over a slow link that has just filled, a hello waits for what is before it. */
+const HELLO_WITHIN_MS = 15_000
+/** Silence that ends a link: this long, ms, or so many times as long as the last answer to a ping took, but no longer than the most. */
+const LEAST_SILENCE_MS = 8000
+const SILENT_TRIPS = 4
+const MOST_SILENCE_MS = 30_000
 /** Bytes after which the receiver acknowledges at the latest. */
 const ACK_EVERY_BYTES = 128 * 1024
 
@@ -85,6 +104,17 @@ export class Link {
   heardAt: number
   sentBytes = 0
   receivedBytes = 0
+  /** How long an answer took: to a ping, or at first the hello, ms. */
+  #tripMs = 0
+  /** When the ping that waits for its answer was sent; at first, when there was a connection, ms. */
+  #askedAt: number | undefined
+  #pingedAt = -Infinity
+  /** When chunks or calls last went over it, ms. */
+  #usedAt: number
+  /** When the frame under way was seen to have begun, ms, and what had been received then; the pace of those before, smoothed, bytes per ms. */
+  #frameAt = 0
+  #frameFrom = 0
+  #frameRate = 0
   readonly #options: LinkOptions
   readonly #reader: FrameReader
   /** Channel → swarm id in hex, as the other side named them. */
@@ -119,6 +149,8 @@ export class Link {
     this.socket = socket
     this.#options = options
     this.heardAt = options.now()
+    this.#askedAt = this.heardAt
+    this.#usedAt = this.heardAt
     this.#reader = new FrameReader((frameType, channel, body, slab) => this.#frame(frameType, channel, body, slab))
     socket.setNoDelay(true)
     socket.on('error', (error) => this.close(error.message))
@@ -145,6 +177,7 @@ export class Link {
     this.receivedBytes += count
     const error = this.#reader.commit(count)
     if (error !== undefined) this.#refuse(error)
+    else this.#gather()
   }
 
   /** Whether more data may be sent now; if not, `onRoom` follows. */
@@ -176,9 +209,10 @@ export class Link {
     if (this.isClosed) return payload.release()
     const { bytes } = payload
     const head = dataFrameHead(this.#channel(swarmId), firstChunk, count, bytes.length)
+    this.#usedAt = this.#options.now()
     this.#handedBytes += bytes.length
     this.sentBytes += head.length + bytes.length
-    this.#sendTimes.push(this.#handedBytes, this.#options.now())
+    this.#sendTimes.push(this.#handedBytes, this.#usedAt)
     this.socket.cork()
     this.socket.write(head)
     this.socket.write(bytes, () => payload.release())
@@ -186,11 +220,28 @@ export class Link {
   }
 
   sendCall(frameType: number, body: Uint8Array): void {
+    this.#usedAt = this.#options.now()
     if (!this.isClosed) this.#write(frameOf(frameType, body))
   }
 
+  /** Keeps silence from lasting: asks whether the other side is there, and ends the link where that was in vain. */
+  checkSilence(): void {
+    const now = this.#options.now()
+    const silentMs = now - this.heardAt
+    // Who falls silent in the middle of things is not idle.
+    const isIdle = this.heardAt - this.#usedAt > IDLE_MS && this.#handedBytes === this.#ackedBytes
+    const moreMs = isIdle ? IDLE_PING_AFTER_MS - PING_AFTER_MS : 0
+    const patienceMs = Math.min(MOST_SILENCE_MS, Math.max(LEAST_SILENCE_MS, SILENT_TRIPS * this.#tripMs)) + moreMs
+    if (this.remote === undefined && silentMs > HELLO_WITHIN_MS) this.close('no hello came')
+    else if (silentMs > patienceMs) this.close(`nothing was heard for ${Math.round(silentMs / 1000)} s`)
+    else if (silentMs > PING_AFTER_MS + moreMs && now - this.#pingedAt > PING_AGAIN_MS) this.ping()
+  }
+
   ping(): void {
-    if (!this.isClosed) this.#write(frameOf(FRAME_TYPES.ping, new Uint8Array(8)))
+    if (this.isClosed) return
+    this.#pingedAt = this.#options.now()
+    this.#askedAt ??= this.#pingedAt
+    this.#write(frameOf(FRAME_TYPES.ping, new Uint8Array(8)))
   }
 
   /** The channel of a content is not needed any more on this side. */
@@ -231,11 +282,12 @@ export class Link {
         if (this.#unsentBytes < MAX_UNREAD_PONG_BYTES) this.#write(frameOf(FRAME_TYPES.pong, body.subarray(0, 8)))
         return
       case FRAME_TYPES.pong:
-        return
+        return this.#answered()
       case FRAME_TYPES.ack:
         return this.#takeAck(body)
       case FRAME_TYPES.call:
       case FRAME_TYPES.reply:
+        this.#usedAt = this.heardAt
         return this.#options.owner.onCall(this, frameType, body)
       default:
         return this.#content(frameType, channel, body, slab)
@@ -267,7 +319,35 @@ export class Link {
       return this.close(`it speaks version ${version} of the swarm protocol, this node version ${PROTOCOL_VERSION}`)
     }
     this.remote = { name, address, instance: Uint8Array.from(instance) }
+    this.#answered()
     this.#options.owner.onHello(this)
+  }
+
+  /** Reads on when the frame under way should be whole, by its own pace or that of the last ones: the quicker of both, for a sender may have waited for the CPU. */
+  #gather(): void {
+    const { missingBytes } = this.#reader
+    const now = this.heardAt
+    const rate = this.#frameAt > 0 && now > this.#frameAt ? (this.receivedBytes - this.#frameFrom) / (now - this.#frameAt) : 0
+    if (missingBytes < LEAST_GATHERED_BYTES) {
+      if (rate > 0) this.#frameRate = this.#frameRate === 0 ? rate : this.#frameRate + (rate - this.#frameRate) / 4
+      this.#frameAt = 0
+      return
+    }
+    if (this.#frameAt === 0) {
+      this.#frameAt = now
+      this.#frameFrom = this.receivedBytes
+    }
+    const quickest = Math.max(rate, this.#frameRate)
+    const waitMs = Math.min(MOST_GATHER_MS, missingBytes / quickest)
+    if (quickest === 0 || waitMs < LEAST_GATHER_MS || this.isClosed) return
+    this.socket.pause()
+    setTimeout(() => this.socket.resume(), waitMs).unref()
+  }
+
+  #answered(): void {
+    if (this.#askedAt !== undefined) this.#tripMs = this.#options.now() - this.#askedAt
+    this.#askedAt = undefined
+    this.#pingedAt = -Infinity
   }
 
   #refuse(error: WireError): void {
@@ -278,6 +358,7 @@ export class Link {
 
   /** One acknowledgement for all data of a turn of the event loop, or of 128 KiB. */
   #countData(bodyBytes: number): void {
+    this.#usedAt = this.heardAt
     this.#receivedDataBytes += bodyBytes - 8
     this.#unackedInBytes += bodyBytes - 8
     if (this.#unackedInBytes >= ACK_EVERY_BYTES) this.#sendAck()

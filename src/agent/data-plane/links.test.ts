@@ -24,12 +24,12 @@ class TestNode {
   address = ''
   last: Link | undefined
 
-  private constructor(name: string, now: () => number) {
+  private constructor(name: string, now: () => number, dialTimeoutMs: number) {
     this.links = new Links({
       self: () => ({ name, address: this.address, instance: Buffer.alloc(16, name) }),
       minWindowBytes: 64 * 1024,
       maxWindowBytes: WINDOW_BYTES,
-      dialTimeoutMs: 2000,
+      dialTimeoutMs,
       downloadLimit: new RateLimit(0, () => 0),
       now,
       owner: {
@@ -45,8 +45,13 @@ class TestNode {
     })
   }
 
-  static async open(t: TestContext, name: string, now: () => number = () => performance.now()): Promise<TestNode> {
-    const node = new TestNode(name, now)
+  static async open(
+    t: TestContext,
+    name: string,
+    now: () => number = () => performance.now(),
+    dialTimeoutMs: number = 2000,
+  ): Promise<TestNode> {
+    const node = new TestNode(name, now, dialTimeoutMs)
     node.address = `127.0.0.1:${await node.links.listen('127.0.0.1', 0)}`
     t.after(() => node.links.close())
     return node
@@ -196,6 +201,85 @@ test('data that is read from the disk for a link counts as under way', async (t)
   assert.equal(link.hasRoom(), false)
   unreserve()
   assert.ok(link.hasRoom())
+})
+
+test('a link over which answers take seconds has longer to answer, and one that nothing goes over is asked rarely', async (t) => {
+  let time = 1000
+  const node = await TestNode.open(t, 'n', () => time)
+  const socket = await speakTo(node, t)
+  await until('it is accepted', () => node.links.count === 1)
+  time += 3000
+  socket.write(hello('slow'))
+  await until('it is known', () => node.last !== undefined)
+  const slow = node.last!
+  slow.sendCall(FRAME_TYPES.call, new Uint8Array(4))
+  time += 11_900
+  slow.checkSilence()
+  assert.equal(slow.isClosed, false, 'four times as long as its hello took')
+  time += 200
+  slow.checkSilence()
+  assert.deepEqual(node.closed, ['nothing was heard for 12 s'])
+
+  await speakTo(node, t, hello('quick'))
+  await until('the other one is known', () => node.last !== slow)
+  const quick = node.last!
+  const pinged = (afterMs: number): boolean => {
+    time += afterMs
+    const before = quick.sentBytes
+    quick.checkSilence()
+    return quick.sentBytes > before
+  }
+  assert.equal(pinged(1900), false)
+  assert.equal(pinged(200), true)
+  assert.equal(pinged(2000), false, 'one at a time')
+  time += 6000
+  quick.heardAt = time
+  assert.equal(pinged(29_900), false, 'neither chunks nor calls went over it')
+  assert.equal(pinged(200), true)
+  pinged(5800)
+  assert.equal(quick.isClosed, false)
+  pinged(200)
+  assert.equal(quick.isClosed, true)
+})
+
+test('each dial that nobody answers in time makes the next one more patient, until one is answered', async (t) => {
+  const mute = createServer(() => undefined)
+  mute.listen(0, '127.0.0.1')
+  await once(mute, 'listening')
+  t.after(() => mute.close())
+  const [a, b] = [await TestNode.open(t, 'a', undefined, 40), await TestNode.open(t, 'b')]
+  const limits: string[] = []
+  const dial = async (): Promise<void> => {
+    const address = `127.0.0.1:${(mute.address() as AddressInfo).port}`
+    const error: unknown = await a.links.dial(address).catch((reason: unknown) => reason)
+    limits.push(/within (\d+ ms)/.exec(String(error))?.[1] ?? 'no limit')
+  }
+  for (let tries = 0; tries < 4; tries++) await dial()
+  assert.deepEqual(limits, ['40 ms', '60 ms', '90 ms', '120 ms'])
+  await a.links.dial(b.address)
+  await dial()
+  assert.notEqual(limits.at(-1), '120 ms', 'the way is free again')
+})
+
+test('of a frame that takes long to come the rest is read in one go, and one that comes at once is not waited for', async (t) => {
+  for (const stepMs of [0, 50]) {
+    let time = 1000
+    const node = await TestNode.open(t, 'n', () => time)
+    const data = frame(FRAME_TYPES.data, Buffer.alloc(8 + 64 * 1024), 3)
+    data.writeUInt32BE(1, 12)
+    const socket = await speakTo(node, t, hello('x'), open)
+    await until('it is known', () => node.last !== undefined)
+    const link = node.last!
+    for (let part = 0; part < 3; part++) {
+      time += stepMs
+      const before = link.receivedBytes
+      socket.write(data.subarray(part * 8192, (part + 1) * 8192))
+      await until('it is read', () => link.receivedBytes >= before + 8192)
+    }
+    assert.equal(link.socket.isPaused(), stepMs > 0, `8 KiB every ${stepMs} ms`)
+    socket.write(data.subarray(3 * 8192))
+    await until('it is there', () => node.receivedBytes === 64 * 1024)
+  }
 })
 
 const open = encodeFrame(3, { type: 'open', swarmId: Buffer.from(SWARM, 'hex') })

@@ -21,10 +21,12 @@ export interface LinksOptions {
   readonly now: () => number
 }
 
-const PING_AFTER_MS = 2000
-const SILENT_AFTER_MS = 8000
-/** Over a slow link that has just filled, a hello waits for what is before it. */
-const HELLO_WITHIN_MS = 15_000
+const LOOK_EVERY_MS = 1000
+/** After each dial that nobody answered in time the next may take so many times longer, up to so many times the limit: it may be the link that is full. */
+const DIAL_PATIENCE = 1.5
+const MOST_DIAL_PATIENCE = 3
+/** Who was reached after some time is reached again in this many times that, ms. */
+const DIAL_TRIPS = 4
 const MAX_LINKS = 16_384
 const FIRST_READ_BYTES = 4096
 
@@ -35,13 +37,20 @@ export class Links {
   readonly #byAddress: Map<string, Link> = new Map()
   readonly #dialling: Map<string, Promise<Link>> = new Map()
   #server: Server | undefined
-  readonly #silence: BusyInterval = new BusyInterval(() => this.#checkSilence(), { everyMs: 1000, isBusy: () => this.#all.size > 0 })
+  readonly #silence: BusyInterval = new BusyInterval(() => this.#checkSilence(), {
+    everyMs: LOOK_EVERY_MS,
+    isBusy: () => this.#all.size > 0,
+  })
+  #lookedAt = 0
+  /** What a dial may take now, ms. */
+  #dialMs: number
   /** Bytes of connections that are gone. */
   #endedSentBytes = 0
   #endedReceivedBytes = 0
 
   constructor(options: LinksOptions) {
     this.#options = options
+    this.#dialMs = options.dialTimeoutMs
   }
 
   /** Listens; resolves with the port. Rejects with `address-in-use` or `address-unusable`. */
@@ -100,7 +109,12 @@ export class Links {
         socket.destroy()
         reject(fail('member-unreachable', { address, reason }))
       }
-      const timer = setTimeout(() => giveUp(`no answer within ${this.#options.dialTimeoutMs} ms`), this.#options.dialTimeoutMs)
+      const startedAt = this.#options.now()
+      const limitMs = this.#dialMs
+      const timer = setTimeout(() => {
+        this.#wasDialled(limitMs * DIAL_PATIENCE)
+        giveUp(`no answer within ${Math.round(limitMs)} ms`)
+      }, limitMs)
       const socket: Socket = connect({
         ...target,
         onread: {
@@ -123,6 +137,7 @@ export class Links {
           onRoom: (which) => owner.onRoom(which),
           onHello: (which) => {
             clearTimeout(timer)
+            this.#wasDialled(DIAL_TRIPS * (this.#options.now() - startedAt))
             this.#byAddress.set(address, which)
             this.#greeted(which)
             resolve(which)
@@ -136,6 +151,11 @@ export class Links {
         })
       })
     })
+  }
+
+  #wasDialled(limitMs: number): void {
+    const { dialTimeoutMs } = this.#options
+    this.#dialMs = Math.min(MOST_DIAL_PATIENCE * dialTimeoutMs, Math.max(dialTimeoutMs, limitMs))
   }
 
   #accept(socket: Socket): void {
@@ -203,11 +223,10 @@ export class Links {
 
   #checkSilence(): void {
     const now = this.#options.now()
-    for (const link of this.#all) {
-      const silentMs = now - link.heardAt
-      if (link.remote === undefined && silentMs > HELLO_WITHIN_MS) link.close('no hello came')
-      else if (silentMs > SILENT_AFTER_MS) link.close(`nothing was heard for ${Math.round(silentMs / 1000)} s`)
-      else if (silentMs > PING_AFTER_MS) link.ping()
-    }
+    const wasAway = now - this.#lookedAt > 2 * LOOK_EVERY_MS
+    this.#lookedAt = now
+    // What came while this process had no time is read after this: the silence was its own.
+    if (wasAway) return
+    for (const link of this.#all) link.checkSilence()
   }
 }

@@ -4,7 +4,7 @@
  *
  *   record  (first varint · count varint)*      ranges of chunks, in addition to all records before
  *
- * Ranges are gathered for at most `BATCH_MS` or `BATCH_BYTES` of chunks: that much is fetched again after a kill -9.
+ * Ranges are gathered for at most `BATCH_MS` or `BATCH_BYTES` of chunks, and longer where that was little: so much is fetched again after a kill -9.
  */
 import { Bitfield } from '../../core/lib/bitfield.ts'
 import { Reader } from '../../core/wire/reader.ts'
@@ -13,6 +13,9 @@ import { readSideFile, SideFile } from './side-file.ts'
 
 const BATCH_MS = 100
 const BATCH_BYTES = 8 * 1024 * 1024
+/** After a batch of less than this, the next one is gathered for longer, ms. */
+const SMALL_BATCH_BYTES = 128 * 1024
+const SMALL_BATCH_MS = 1000
 
 /** Which chunks a `have` file claims, below `chunkCount`. Throws errno errors. */
 export function readHave(path: string, chunkCount: number): { claims: Bitfield; validBytes: number } {
@@ -35,6 +38,7 @@ export class HaveFile {
   readonly #onFailed: (error: unknown) => void
   #ranges: [first: number, count: number][] = []
   #rangesBytes = 0
+  #batchMs = BATCH_MS
   #timer: NodeJS.Timeout | undefined
 
   /** `onFailed` is told when a batch could not be written: its ranges are kept for the next one. */
@@ -51,7 +55,7 @@ export class HaveFile {
     this.#rangesBytes += bytes
     if (this.#rangesBytes >= BATCH_BYTES) this.#flushInBackground()
     else if (this.#timer === undefined) {
-      this.#timer = setTimeout(() => this.#flushInBackground(), BATCH_MS)
+      this.#timer = setTimeout(() => this.#flushInBackground(), this.#batchMs)
       this.#timer.unref()
     }
   }
@@ -61,6 +65,7 @@ export class HaveFile {
     clearTimeout(this.#timer)
     this.#timer = undefined
     const ranges = this.#ranges
+    this.#batchMs = this.#rangesBytes < SMALL_BATCH_BYTES ? SMALL_BATCH_MS : BATCH_MS
     this.#ranges = []
     this.#rangesBytes = 0
     if (ranges.length === 0) return this.#file.append([])

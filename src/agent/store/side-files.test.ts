@@ -125,6 +125,27 @@ test('eight megabytes of chunks are written down without waiting for the clock',
   assert.deepEqual(readHave(path, 20).claims.ranges(), [[1, 1]])
 })
 
+test('after a small batch the next one is gathered for longer, as each costs the process as much as a large one', async (context) => {
+  const path = join(temporaryDirectory(context), 'have')
+  const have = new HaveFile(path, 0, onFailed)
+  context.mock.timers.enable({ apis: ['setTimeout'] })
+  const claimed = async (): Promise<number> => {
+    await have.sync()
+    return fs.existsSync(path) ? readHave(path, 20).claims.count : 0
+  }
+  have.note(1, 1, 16_384)
+  context.mock.timers.tick(100)
+  assert.equal(await claimed(), 1)
+  have.note(3, 1, 256 * 1024)
+  context.mock.timers.tick(999)
+  assert.equal(await claimed(), 1)
+  context.mock.timers.tick(1)
+  assert.equal(await claimed(), 2)
+  have.note(5, 1, 256 * 1024)
+  context.mock.timers.tick(100)
+  assert.equal(await claimed(), 3, 'as quickly as ever where much comes')
+})
+
 test('a sealed manifest comes back; damage anywhere gives the first of its pages, or nothing', async (context) => {
   const path = join(temporaryDirectory(context), 'manifest')
   const { manifest } = makeSample(randomBytes('pages', 600_000), 256)
