@@ -24,7 +24,7 @@ import type { Payload, Slab } from './slabs.ts'
 export const PROTOCOL_VERSION = 1
 const INSTANCE_BYTES = 16
 const MAX_CHANNELS = 4096
-const START_WINDOW_BYTES = 32 * 1024
+const START_WINDOW_BYTES = 128 * 1024
 /**
  * How much longer than the quickest acknowledgement one may take to let the window grow, and from when on it makes it shrink, ms.
  * What waits in one link's queue delays all peers below it, and a queue that runs empty while a process waits for its turn on the
@@ -52,6 +52,8 @@ const MAX_UNREAD_PONG_BYTES = 256 * 1024
 const LEAST_GATHER_MS = 40
 const MOST_GATHER_MS = 2000
 const LEAST_GATHERED_BYTES = 2048
+/** A link that has brought frames faster than this is not slow, however long its sender waits for the CPU, bytes per ms. */
+const SLOW_LINK_RATE = 150
 /** Silence after which the other side is asked whether it is there, ms; and where neither chunks nor calls had gone for `IDLE_MS` when it was last heard. */
 const PING_AFTER_MS = 2000
 const IDLE_MS = 8000
@@ -339,7 +341,7 @@ export class Link {
     }
     const quickest = Math.max(rate, this.#frameRate)
     const waitMs = Math.min(MOST_GATHER_MS, missingBytes / quickest)
-    if (quickest === 0 || waitMs < LEAST_GATHER_MS || this.isClosed) return
+    if (quickest === 0 || this.#frameRate > SLOW_LINK_RATE || waitMs < LEAST_GATHER_MS || this.isClosed) return
     this.socket.pause()
     setTimeout(() => this.socket.resume(), waitMs).unref()
   }
