@@ -20,7 +20,7 @@ const LOAD_PERIOD_MS = 500
 const OVERLOAD_SHARE = 0.5
 /**
  * Where runs are few, neighbours and tracker are told more rarely, but after this time, ms. What hundreds of peers tell the tracker passes the
- * links of one node, the origin: twice a second each is all that 200 kbit/s carry.
+ * links of one node, the origin: from 300 peers every two seconds it was half of what 200 kbit/s carry.
  */
 const MAX_HAVE_PAUSE_MS = 10_000
 const MAX_ANNOUNCE_PAUSE_MS = 15_000
