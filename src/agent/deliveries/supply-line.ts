@@ -46,7 +46,10 @@ export class SupplyLine {
   #error: PolycastError | undefined
   #renewal: Promise<void> | undefined
   #unwatch: (() => void) | undefined
-  #sentBytes = 0
+  /** What its tracker counts, and what others counted before it: of another swarm, or of this one before its session ended. */
+  #countedSwarm = ''
+  #countedBytes = 0
+  #countedBefore = 0
 
   constructor(parts: Parts, delivery: SuppliedDelivery) {
     this.#parts = parts
@@ -65,7 +68,7 @@ export class SupplyLine {
 
   /** Bytes that this node sent for the delivery, as its tracker counted. */
   get sentBytes(): number {
-    return this.#sentBytes
+    return this.#countedBefore + this.#countedBytes
   }
 
   /** Takes a supply as the current one. */
@@ -74,9 +77,9 @@ export class SupplyLine {
     this.#current = supply
     this.close()
     if (supply.isTracker) {
-      const sentBefore = this.#sentBytes
-      this.#unwatch = this.#parts.dataPlane.watchSwarm(supply.ticket.swarmId, ({ sentBytes, peers }) => {
-        this.#sentBytes = sentBefore + sentBytes
+      const { swarmId } = supply.ticket
+      this.#unwatch = this.#parts.dataPlane.watchSwarm(swarmId, ({ sentBytes, peers }) => {
+        this.#count(swarmId, sentBytes)
         delivery.progress(peers)
       })
     }
@@ -121,6 +124,13 @@ export class SupplyLine {
   close(): void {
     this.#unwatch?.()
     this.#unwatch = undefined
+  }
+
+  /** A renewed supply may be of the swarm that was there before, whose session goes on counting or has begun anew. */
+  #count(swarmId: string, sentBytes: number): void {
+    if (swarmId !== this.#countedSwarm || sentBytes < this.#countedBytes) this.#countedBefore += this.#countedBytes
+    this.#countedSwarm = swarmId
+    this.#countedBytes = sentBytes
   }
 
   async #renew(): Promise<void> {
