@@ -3,7 +3,8 @@
  *
  * A link knows nothing of chunks. It tells whether there is room for more data: what was sent and not yet acknowledged by the
  * other side is held to a window that grows while acknowledgements are quick and shrinks when they are late, because what lies
- * in the kernel's buffers can neither be withdrawn nor counted against a slow receiver. docs/specs/02-swarm.md §3.
+ * in the kernel's buffers can neither be withdrawn nor counted against a slow receiver; and with that of all other links to what
+ * the uplink carries (uplink.ts). docs/specs/02-swarm.md §3.
  */
 import type { Socket } from 'node:net'
 import {
@@ -19,7 +20,9 @@ import { Reader } from '../../core/wire/reader.ts'
 import { isWireError, type WireError } from '../../core/wire/wire-error.ts'
 import { Writer } from '../../core/wire/writer.ts'
 import { FrameReader } from './frame-reader.ts'
+import { Gather } from './gather.ts'
 import type { Payload, Slab } from './slabs.ts'
+import type { Uplink, UplinkUser } from './uplink.ts'
 
 export const PROTOCOL_VERSION = 1
 const INSTANCE_BYTES = 16
@@ -32,6 +35,8 @@ const START_WINDOW_BYTES = 128 * 1024
  */
 const QUICK_ACK_MS = 60
 const LATE_ACK_MS = 250
+/** No way is so long that an acknowledgement takes this by itself, ms: of a queue that never empties the quickest has waited, too. */
+const MOST_TRIP_MS = 1000
 /**
  * The window never shrinks below what was acknowledged in this time of late, ms. With 250 ms, 64 processes on two cores made it ever smaller,
  * as small windows are acknowledged slowly, too: 1.7 instead of 1.3 of the bound at 12 Mbit/s.
@@ -45,15 +50,6 @@ const TRIP_MEMORY_MS = 10_000
 /** What a peer may leave unread of all that isn't data until the connection is ended, and until pings are not answered any more. */
 const MAX_UNREAD_BYTES = 8 * 1024 * 1024
 const MAX_UNREAD_PONG_BYTES = 256 * 1024
-/**
- * Where the rest of a frame takes at least so long to come, it is read in one go, after no longer than the most, ms: packet by packet each frame
- * would wake the process a dozen times, and what is not whole is of no use.
- */
-const LEAST_GATHER_MS = 40
-const MOST_GATHER_MS = 2000
-const LEAST_GATHERED_BYTES = 2048
-/** A link that has brought frames faster than this is not slow, however long its sender waits for the CPU, bytes per ms. */
-const SLOW_LINK_RATE = 150
 /** Silence after which the other side is asked whether it is there, ms; and where neither chunks nor calls had gone for `IDLE_MS` when it was last heard. */
 const PING_AFTER_MS = 2000
 const IDLE_MS = 8000
@@ -95,15 +91,19 @@ export interface LinkOptions {
   /** What the window never shrinks below where the link is quick, and its upper end, bytes. */
   readonly minWindowBytes: number
   readonly maxWindowBytes: number
+  /** What all links of this node share. */
+  readonly uplink: Uplink<Link>
   readonly now: () => number
 }
 
-export class Link {
+export class Link implements UplinkUser {
   readonly socket: Socket
   remote: Hello | undefined
   isClosed = false
   /** When something was last received, ms. */
   heardAt: number
+  /** When data was last acknowledged, or handed over while none was under way, ms. */
+  movedAt = 0
   sentBytes = 0
   receivedBytes = 0
   /** How long an answer took: to a ping, or at first the hello, ms. */
@@ -113,12 +113,9 @@ export class Link {
   #pingedAt = -Infinity
   /** When chunks or calls last went over it, ms. */
   #usedAt: number
-  /** When the frame under way was seen to have begun, ms, and what had been received then; the pace of those before, smoothed, bytes per ms. */
-  #frameAt = 0
-  #frameFrom = 0
-  #frameRate = 0
   readonly #options: LinkOptions
   readonly #reader: FrameReader
+  readonly #gather: Gather = new Gather()
   /** Channel → swarm id in hex, as the other side named them. */
   readonly #theirs: Map<number, string> = new Map()
   /** Swarm id in hex → channel, as this side named them. */
@@ -177,22 +174,28 @@ export class Link {
     if (this.isClosed) return
     this.heardAt = this.#options.now()
     this.receivedBytes += count
+    const offeredBytes = this.space().length
     const error = this.#reader.commit(count)
     if (error !== undefined) this.#refuse(error)
-    else this.#gather()
+    else this.#pause(this.#gather.waitMs(count, offeredBytes, this.#reader.missingBytes, this.heardAt))
   }
 
   /** Whether more data may be sent now; if not, `onRoom` follows. */
   hasRoom(): boolean {
-    const isFull = this.#handedBytes + this.#reservedBytes - this.#ackedBytes >= this.#windowBytes
-    if (isFull) this.#wasFull = true
-    return !isFull && !this.isClosed
+    if (this.isClosed) return false
+    this.#wasFull = this.underWayBytes >= this.#windowBytes
+    return !this.#wasFull && this.#options.uplink.admits(this)
+  }
+
+  get underWayBytes(): number {
+    return this.#handedBytes + this.#reservedBytes - this.#ackedBytes
   }
 
   /** Counts data against the window that comes later, from the disk; the function returned ends that. */
   reserve(bytes: number): () => void {
-    this.#reservedBytes += bytes
-    return () => (this.#reservedBytes -= bytes)
+    if (this.underWayBytes === 0) this.movedAt = this.#options.now()
+    this.#count(bytes, 0)
+    return () => this.#count(-bytes, 0)
   }
 
   /** Says something about a content; names the channel first where that is new. */
@@ -212,7 +215,8 @@ export class Link {
     const { bytes } = payload
     const head = dataFrameHead(this.#channel(swarmId), firstChunk, count, bytes.length)
     this.#usedAt = this.#options.now()
-    this.#handedBytes += bytes.length
+    if (this.#handedBytes === this.#ackedBytes) this.movedAt = this.#usedAt
+    this.#count(0, bytes.length)
     this.sentBytes += head.length + bytes.length
     this.#sendTimes.push(this.#handedBytes, this.#usedAt)
     this.socket.cork()
@@ -229,13 +233,16 @@ export class Link {
   /** Keeps silence from lasting: asks whether the other side is there, and ends the link where that was in vain. */
   checkSilence(): void {
     const now = this.#options.now()
+    if (this.remote === undefined) {
+      if (now - this.#askedAt! > HELLO_WITHIN_MS) this.close('no hello came')
+      return
+    }
     const silentMs = now - this.heardAt
     // Who falls silent in the middle of things is not idle.
     const isIdle = this.heardAt - this.#usedAt > IDLE_MS && this.#handedBytes === this.#ackedBytes
     const moreMs = isIdle ? IDLE_PING_AFTER_MS - PING_AFTER_MS : 0
     const patienceMs = Math.min(MOST_SILENCE_MS, Math.max(LEAST_SILENCE_MS, SILENT_TRIPS * this.#tripMs)) + moreMs
-    if (this.remote === undefined && silentMs > HELLO_WITHIN_MS) this.close('no hello came')
-    else if (silentMs > patienceMs) this.close(`nothing was heard for ${Math.round(silentMs / 1000)} s`)
+    if (silentMs > patienceMs) this.close(`nothing was heard for ${Math.round(silentMs / 1000)} s`)
     else if (silentMs > PING_AFTER_MS + moreMs && now - this.#pingedAt > PING_AGAIN_MS) this.ping()
   }
 
@@ -266,7 +273,10 @@ export class Link {
     this.socket.destroySoon()
     setTimeout(() => this.socket.destroy(), 1000).unref()
     this.#reader.stop()
-    this.#options.owner.onClose(this, reason)
+    const { owner, uplink } = this.#options
+    this.#count(0, this.#ackedBytes - this.#handedBytes)
+    owner.onClose(this, reason)
+    uplink.forget(this)
   }
 
   // ---- in ----
@@ -325,23 +335,8 @@ export class Link {
     this.#options.owner.onHello(this)
   }
 
-  /** Reads on when the frame under way should be whole, by its own pace or that of the last ones: the quicker of both, for a sender may have waited for the CPU. */
-  #gather(): void {
-    const { missingBytes } = this.#reader
-    const now = this.heardAt
-    const rate = this.#frameAt > 0 && now > this.#frameAt ? (this.receivedBytes - this.#frameFrom) / (now - this.#frameAt) : 0
-    if (missingBytes < LEAST_GATHERED_BYTES) {
-      if (rate > 0) this.#frameRate = this.#frameRate === 0 ? rate : this.#frameRate + (rate - this.#frameRate) / 4
-      this.#frameAt = 0
-      return
-    }
-    if (this.#frameAt === 0) {
-      this.#frameAt = now
-      this.#frameFrom = this.receivedBytes
-    }
-    const quickest = Math.max(rate, this.#frameRate)
-    const waitMs = Math.min(MOST_GATHER_MS, missingBytes / quickest)
-    if (quickest === 0 || this.#frameRate > SLOW_LINK_RATE || waitMs < LEAST_GATHER_MS || this.isClosed) return
+  #pause(waitMs: number): void {
+    if (waitMs === 0 || this.isClosed) return
     this.socket.pause()
     setTimeout(() => this.socket.resume(), waitMs).unref()
   }
@@ -382,10 +377,10 @@ export class Link {
     const advanced = (body.readUInt32BE(0) - (this.#ackedBytes % 2 ** 32) + 2 ** 32) % 2 ** 32
     if (this.#ackedBytes + advanced > this.#handedBytes) return this.close('it acknowledged more than it was sent')
     this.#ackedBytes += advanced
+    this.movedAt = this.heardAt
     this.#adaptWindow(advanced)
-    if (!this.#wasFull || !this.hasRoom()) return
-    this.#wasFull = false
-    this.#options.owner.onRoom(this)
+    this.#options.uplink.acknowledged(this, advanced)
+    if (this.#wasFull && this.hasRoom()) this.#options.owner.onRoom(this)
   }
 
   #adaptWindow(ackedBytes: number): void {
@@ -404,8 +399,9 @@ export class Link {
       this.#quickestAt = now
     }
     const waitedMs = tripMs - this.#quickestMs
-    if (waitedMs < QUICK_ACK_MS && this.#wasFull) this.#windowBytes = Math.min(maxWindowBytes, this.#windowBytes + ackedBytes)
-    else if (waitedMs > LATE_ACK_MS) this.#windowBytes = Math.max(this.#leastWindowBytes(), this.#windowBytes - ackedBytes / 2)
+    const isLate = waitedMs > LATE_ACK_MS || tripMs > MOST_TRIP_MS
+    if (waitedMs < QUICK_ACK_MS && !isLate && this.#wasFull) this.#windowBytes = Math.min(maxWindowBytes, this.#windowBytes + ackedBytes)
+    else if (isLate) this.#windowBytes = Math.max(this.#leastWindowBytes(), this.#windowBytes - ackedBytes / 2)
   }
 
   /** Enough for the time that a process may wait for the CPU; over a slow link that is little, and more of it would have those below wait for seconds. */
@@ -426,6 +422,12 @@ export class Link {
   }
 
   // ---- out ----
+
+  #count(reservedBytes: number, handedBytes: number): void {
+    this.#reservedBytes += reservedBytes
+    this.#handedBytes += handedBytes
+    this.#options.uplink.add(this, reservedBytes + handedBytes)
+  }
 
   #channel(swarmId: string): number {
     let channel = this.#ours.get(swarmId)

@@ -10,6 +10,7 @@ import { formatAddress, parseAddress } from '../addresses.ts'
 import { BusyInterval } from '../busy-interval.ts'
 import type { RateLimit } from './rate-limit.ts'
 import { Link, type Hello, type LinkOptions, type LinkOwner } from './link.ts'
+import { Uplink } from './uplink.ts'
 
 export interface LinksOptions {
   readonly self: () => Hello
@@ -36,8 +37,9 @@ export class Links {
   readonly #byName: Map<string, Link> = new Map()
   readonly #byAddress: Map<string, Link> = new Map()
   readonly #dialling: Map<string, Promise<Link>> = new Map()
+  readonly #uplink: Uplink<Link>
   #server: Server | undefined
-  readonly #silence: BusyInterval = new BusyInterval(() => this.#checkSilence(), {
+  readonly #look: BusyInterval = new BusyInterval(() => this.#lookAround(), {
     everyMs: LOOK_EVERY_MS,
     isBusy: () => this.#all.size > 0,
   })
@@ -51,6 +53,7 @@ export class Links {
   constructor(options: LinksOptions) {
     this.#options = options
     this.#dialMs = options.dialTimeoutMs
+    this.#uplink = new Uplink((link) => options.owner.onRoom(link), options.now)
   }
 
   /** Listens; resolves with the port. Rejects with `address-in-use` or `address-unusable`. */
@@ -93,7 +96,7 @@ export class Links {
   }
 
   close(): void {
-    this.#silence.stop()
+    this.#look.stop()
     this.#server?.close()
     for (const link of this.#all) link.close('the agent is shutting down')
   }
@@ -192,10 +195,10 @@ export class Links {
 
   #link(socket: Socket, owner: LinkOwner): Link {
     const { self, minWindowBytes, maxWindowBytes, now } = this.#options
-    const options: LinkOptions = { self: self(), owner, minWindowBytes, maxWindowBytes, now }
+    const options: LinkOptions = { self: self(), owner, minWindowBytes, maxWindowBytes, uplink: this.#uplink, now }
     const link = new Link(socket, options)
     this.#all.add(link)
-    this.#silence.wake()
+    this.#look.wake()
     return link
   }
 
@@ -221,8 +224,9 @@ export class Links {
     this.#options.owner.onClose(link, reason)
   }
 
-  #checkSilence(): void {
+  #lookAround(): void {
     const now = this.#options.now()
+    this.#uplink.release()
     const wasAway = now - this.#lookedAt > 2 * LOOK_EVERY_MS
     this.#lookedAt = now
     // What came while this process had no time is read after this: the silence was its own.
