@@ -3,7 +3,7 @@
  * fields of the peers' bench (README.md beside this file).
  *
  *   node bench/deliver/run.mjs N F RATE [--reps R] [--loss PCT] [--tree FILES] [--warm] [--dir DIR] [--node BINARY] [--set FLAG]
- *     [--origin-nice N]
+ *     [--origin-nice=N]
  */
 import { randomBytes } from 'node:crypto'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -44,7 +44,7 @@ const { values, positionals } = parseArgs({
 const [count, size, rate] = positionals
 if (rate === undefined) {
   process.stderr.write(
-    'usage: run.mjs N F RATE [--reps R] [--loss PCT] [--tree FILES] [--warm] [--dir DIR] [--origin-nice N]; F as 64M, RATE as 50mbit or none\n',
+    'usage: run.mjs N F RATE [--reps R] [--loss PCT] [--tree FILES] [--warm] [--dir DIR] [--origin-nice=N]; F as 64M, RATE as 50mbit or none\n',
   )
   process.exit(2)
 }

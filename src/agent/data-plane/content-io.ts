@@ -21,7 +21,7 @@ export class ContentIo {
   readonly #fail: (error: unknown) => void
   readonly #cache: RelayCache = new RelayCache(RELAY_CACHE_BYTES)
   readonly #reads: Map<Link, number> = new Map()
-  readonly #paused: Set<Link> = new Set()
+  readonly #held: Map<Link, () => void> = new Map()
   #unwrittenBytes = 0
   /** Called when nothing waits to be written any more. */
   #allWritten: (() => void) | undefined
@@ -72,9 +72,8 @@ export class ContentIo {
 
   /** Reads no more from a link while the disk is far behind. */
   slowDown(link: Link): void {
-    if (this.#unwrittenBytes <= MAX_UNWRITTEN_BYTES || link.isClosed) return
-    link.socket.pause()
-    this.#paused.add(link)
+    if (this.#unwrittenBytes <= MAX_UNWRITTEN_BYTES || link.isClosed || this.#held.has(link)) return
+    this.#held.set(link, link.hold())
   }
 
   /** Resolves once every chunk is written, synced and recorded. */
@@ -135,7 +134,7 @@ export class ContentIo {
   /** A link is gone. */
   forget(link: Link): void {
     this.#reads.delete(link)
-    this.#paused.delete(link)
+    this.#held.delete(link)
   }
 
   /** Lets go of everything; what is being written still is. */
@@ -152,7 +151,7 @@ export class ContentIo {
   }
 
   #resume(): void {
-    for (const link of this.#paused) link.socket.resume()
-    this.#paused.clear()
+    for (const readOn of this.#held.values()) readOn()
+    this.#held.clear()
   }
 }

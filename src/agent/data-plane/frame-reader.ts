@@ -32,6 +32,11 @@ export class FrameReader {
     return this.#missingBytes
   }
 
+  /** The length of `space()`. */
+  get spaceBytes(): number {
+    return this.#slab.buffer.length - this.#end
+  }
+
   /** Where the next bytes of the connection go; never empty. */
   space(): Buffer {
     return this.#slab.buffer.subarray(this.#end)

@@ -14,10 +14,8 @@ function readFrames(frames: number, rate: number, gather: Gather, awayMs = 0): {
   let read = 0
   let reads = 0
   for (let now = 1; wholeAt.length < frames;) {
-    const come = Math.min(
-      frames * FRAME_BYTES,
-      Math.floor((now * rate) / PACKET_BYTES) * PACKET_BYTES + (now * rate >= frames * FRAME_BYTES ? PACKET_BYTES : 0),
-    )
+    const sent = now * rate
+    const come = sent >= frames * FRAME_BYTES ? frames * FRAME_BYTES : Math.floor(sent / PACKET_BYTES) * PACKET_BYTES
     const count = Math.min(SPACE_BYTES, come - read)
     if (count === 0) {
       now += 1

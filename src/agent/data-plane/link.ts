@@ -35,7 +35,10 @@ const START_WINDOW_BYTES = 128 * 1024
  */
 const QUICK_ACK_MS = 60
 const LATE_ACK_MS = 250
-/** No way is so long that an acknowledgement takes this by itself, ms: of a queue that never empties the quickest has waited, too. */
+/**
+ * No way is so long that an acknowledgement takes this by itself, ms: of a queue that never empties the quickest has waited, too. So a window
+ * does not grow beyond what is acknowledged in this time, either.
+ */
 const MOST_TRIP_MS = 1000
 /**
  * The window never shrinks below what was acknowledged in this time of late, ms. With 250 ms, 64 processes on two cores made it ever smaller,
@@ -139,6 +142,8 @@ export class Link implements UplinkUser {
   #ackRate = Infinity
   #ratedBytes = 0
   #ratedAt = 0
+  /** How many want nothing to be read for now. */
+  #holds = 0
   #unackedInBytes = 0
   #receivedDataBytes = 0
   #ackTimer: NodeJS.Immediate | undefined
@@ -174,10 +179,24 @@ export class Link implements UplinkUser {
     if (this.isClosed) return
     this.heardAt = this.#options.now()
     this.receivedBytes += count
-    const offeredBytes = this.space().length
+    const { spaceBytes } = this.#reader
     const error = this.#reader.commit(count)
     if (error !== undefined) this.#refuse(error)
-    else this.#pause(this.#gather.waitMs(count, offeredBytes, this.#reader.missingBytes, this.heardAt))
+    else this.rest(this.#gather.waitMs(count, spaceBytes, this.#reader.missingBytes, this.heardAt))
+  }
+
+  /** Reads nothing until the function returned is called, and those of all others who hold it. */
+  hold(): () => void {
+    this.#holds++
+    this.socket.pause()
+    return () => {
+      if (--this.#holds === 0) this.socket.resume()
+    }
+  }
+
+  /** Reads nothing for so long, ms. */
+  rest(waitMs: number): void {
+    if (waitMs > 0 && !this.isClosed) setTimeout(this.hold(), waitMs).unref()
   }
 
   /** Whether more data may be sent now; if not, `onRoom` follows. */
@@ -335,12 +354,6 @@ export class Link implements UplinkUser {
     this.#options.owner.onHello(this)
   }
 
-  #pause(waitMs: number): void {
-    if (waitMs === 0 || this.isClosed) return
-    this.socket.pause()
-    setTimeout(() => this.socket.resume(), waitMs).unref()
-  }
-
   #answered(): void {
     if (this.#askedAt !== undefined) this.#tripMs = this.#options.now() - this.#askedAt
     this.#askedAt = undefined
@@ -399,9 +412,10 @@ export class Link implements UplinkUser {
       this.#quickestAt = now
     }
     const waitedMs = tripMs - this.#quickestMs
-    const isLate = waitedMs > LATE_ACK_MS || tripMs > MOST_TRIP_MS
-    if (waitedMs < QUICK_ACK_MS && !isLate && this.#wasFull) this.#windowBytes = Math.min(maxWindowBytes, this.#windowBytes + ackedBytes)
-    else if (isLate) this.#windowBytes = Math.max(this.#leastWindowBytes(), this.#windowBytes - ackedBytes / 2)
+    const mayGrow = this.#wasFull && waitedMs < QUICK_ACK_MS && this.#windowBytes < this.#ackRate * MOST_TRIP_MS
+    if (waitedMs > LATE_ACK_MS || tripMs > MOST_TRIP_MS)
+      this.#windowBytes = Math.max(this.#leastWindowBytes(), this.#windowBytes - ackedBytes / 2)
+    else if (mayGrow) this.#windowBytes = Math.min(maxWindowBytes, this.#windowBytes + ackedBytes)
   }
 
   /** Enough for the time that a process may wait for the CPU; over a slow link that is little, and more of it would have those below wait for seconds. */

@@ -187,10 +187,7 @@ export class Links {
     link.read(count)
     const { downloadLimit } = this.#options
     downloadLimit.take(count)
-    const waitMs = downloadLimit.waitMs()
-    if (waitMs === 0 || link.isClosed) return
-    link.socket.pause()
-    setTimeout(() => link.socket.resume(), waitMs)
+    link.rest(downloadLimit.waitMs())
   }
 
   #link(socket: Socket, owner: LinkOwner): Link {

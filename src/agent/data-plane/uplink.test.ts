@@ -25,8 +25,11 @@ class World {
     this.senders = Array.from({ length: count }, () => new Sender(this))
   }
 
-  start(): void {
+  /** Lets all links send, and time pass, ms. */
+  start(ms: number): void {
     for (const sender of this.senders) sender.pump()
+    this.run(ms)
+    this.mostUnderWay = 0
   }
 
   run(ms: number): void {
@@ -85,9 +88,7 @@ class Sender implements UplinkUser {
 
 test('thirty links over a slow uplink have no more under way than it carries in seconds, never run dry, and share it', () => {
   const world = new World(20, 30)
-  world.start()
-  world.run(60_000)
-  world.mostUnderWay = 0
+  world.start(60_000)
   const before = world.senders.map(({ ackedBytes }) => ackedBytes)
   world.run(300_000)
   const carried = world.senders.map(({ ackedBytes }, index) => ackedBytes - before[index]!)
@@ -99,9 +100,7 @@ test('thirty links over a slow uplink have no more under way than it carries in 
 
 test('over a quick uplink the windows of the links are what holds them', () => {
   const world = new World(20_000, 30)
-  world.start()
-  world.run(1000)
-  world.mostUnderWay = 0
+  world.start(1000)
   world.run(2000)
   assert.equal(world.mostUnderWay, 30 * 128 * 1024)
 })
@@ -109,8 +108,7 @@ test('over a quick uplink the windows of the links are what holds them', () => {
 test('links that acknowledge nothing hold up the others for no more than ten seconds', () => {
   const world = new World(20, 4)
   for (const stuck of world.senders.slice(0, 3)) stuck.isStuck = true
-  world.start()
-  world.run(40_000)
+  world.start(40_000)
   const before = world.senders[3]!.ackedBytes
   world.run(60_000)
   assert.ok(world.senders[3]!.ackedBytes - before > 0.9 * 60_000 * 20, `${world.senders[3]!.ackedBytes - before} bytes`)
@@ -118,8 +116,7 @@ test('links that acknowledge nothing hold up the others for no more than ten sec
 
 test('an uplink that becomes quicker or slower is followed', () => {
   const world = new World(20, 30)
-  world.start()
-  world.run(60_000)
+  world.start(60_000)
   world.rate = 2000
   world.run(20_000)
   assert.ok(world.uplink.limitBytes > 1000 * 2000, `${world.uplink.limitBytes} after it became quicker`)
